@@ -1,0 +1,192 @@
+"""Images over time on disk: a group whose arrays may be longer than what is committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from terradelta.cube.arrays import open_array, write_grid, write_vector
+from terradelta.cube.files import read_json, remove_tree, write_json
+from terradelta.cube.layout import codec, layout_for
+from terradelta.cube.schema import SERIES, TIME_ATTRIBUTES, Column, PixelVariable, SeriesSpec
+from terradelta.cube.store import Header, group_document
+from terradelta.errors import CubeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["Series", "open_series", "start_series"]
+
+_COLUMN_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Series:
+    """A group of images over time, as far as it is committed.
+
+    Attributes
+    ----------
+    header : Header
+        The cube.
+    name : str
+        ``sar`` or ``optical``.
+    committed : int
+        Number of acquisitions that count; anything behind them is the rest of an interrupted run.
+    bands : tuple of str
+        Names of the bands.
+    """
+
+    header: Header
+    name: str
+    committed: int
+    bands: tuple[str, ...]
+
+    @property
+    def spec(self) -> SeriesSpec:
+        """What the group is made of."""
+        return SERIES[self.name]
+
+    @property
+    def folder(self) -> Path:
+        """Where the group lies."""
+        return self.header.path / self.name
+
+    def array(self, name: str, *, write: bool = False) -> zarr.Array[Any]:
+        """Open one array of the group, as long as it is on disk."""
+        return open_array(self.folder / name, write=write)
+
+    def slot(self, variable: str, index: int) -> Path:
+        """Tell the folder that holds all pixels of one time, and nothing else."""
+        return self.folder / variable / "c" / str(index)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Read the committed values of a column (or of ``time``, as datetime64) in the order of storage."""
+        try:
+            values = np.asarray(self.array(name)[: self.committed])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CubeError(
+                f"{self.folder / name} cannot be read ({error}); restore it from a copy"
+            ) from None
+        if len(values) < self.committed:
+            raise CubeError(
+                f"{self.folder / name} holds {len(values)} of {self.committed} times; it is damaged"
+            )
+        if name == "time":
+            return values.astype("datetime64[ns]")
+        return values.astype(object) if values.dtype.kind == "T" else values
+
+    def commit(self, more: int) -> Series:
+        """Count some acquisitions more: the single step that makes them part of the cube."""
+        grown = replace(self, committed=self.committed + more)
+        write_json(self.folder / "zarr.json", _document(grown))
+        return grown
+
+
+def open_series(header: Header, name: str) -> Series | None:
+    """Open a group of images over time.
+
+    Parameters
+    ----------
+    header : Header
+        The cube.
+    name : str
+        ``sar`` or ``optical``.
+
+    Returns
+    -------
+    Series or None
+        None if nothing was committed to it yet.
+
+    Raises
+    ------
+    CubeError
+        If the group is damaged.
+    """
+    document = read_json(header.path / name / "zarr.json")
+    if document is None:
+        return None
+    attributes = document.get("attributes", {})
+    try:
+        series = Series(header, name, int(attributes["committed"]), tuple(attributes["bands"]))
+    except (KeyError, TypeError, ValueError):
+        raise CubeError(
+            f"{header.path / name} does not tell what is committed; restore its zarr.json"
+        ) from None
+    return series if series.committed else None
+
+
+def start_series(header: Header, name: str, bands: tuple[str, ...]) -> Series:
+    """Make the empty arrays of a group; the rest of an interrupted start is removed.
+
+    Parameters
+    ----------
+    header : Header
+        The cube.
+    name : str
+        ``sar`` or ``optical``.
+    bands : tuple of str
+        Names of the bands.
+
+    Returns
+    -------
+    Series
+        With nothing committed.
+    """
+    series = Series(header, name, 0, bands)
+    remove_tree(series.folder)
+    write_grid(series.folder, header.geobox)
+    write_vector(series.folder / "band", np.array(bands, dtype=object), ("band",), {})
+    for pixels in series.spec.pixels:
+        _make_pixels(series, pixels)
+    _make_columns(series)
+    write_json(series.folder / "zarr.json", _document(series))
+    return series
+
+
+def _document(series: Series) -> dict[str, Any]:
+    return group_document({"committed": series.committed, "bands": list(series.bands)})
+
+
+def _make_pixels(series: Series, pixels: PixelVariable) -> None:
+    size = series.header.size
+    bands = (len(series.bands),) if pixels.banded else ()
+    chunks, shards = layout_for(size).shapes(bands[0] if bands else None)
+    shown = [column.name for column in series.spec.columns if not column.hidden]
+    zarr.create_array(
+        str(series.folder / pixels.name),
+        shape=(0, *bands, *size),
+        dtype=pixels.dtype,
+        chunks=chunks,
+        shards=shards,
+        compressors=codec(),
+        fill_value=pixels.fill,
+        dimension_names=pixels.dims,
+        attributes={
+            "units": pixels.unit,
+            "long_name": pixels.description,
+            "grid_mapping": "spatial_ref",
+            "coordinates": " ".join(shown),
+        },
+        overwrite=True,
+    )
+
+
+def _make_columns(series: Series) -> None:
+    time = Column("time", "int64", 0)
+    for column in (time, *series.spec.columns):
+        attributes = TIME_ATTRIBUTES if column is time else {"units": column.unit} if column.unit else {}
+        zarr.create_array(
+            str(series.folder / column.name),
+            shape=(0,),
+            dtype=str if column.dtype == "str" else column.dtype,
+            chunks=(_COLUMN_CHUNK,),
+            fill_value=column.fill,
+            dimension_names=("time",),
+            attributes=dict(attributes),
+            overwrite=True,
+        )

@@ -1,0 +1,1 @@
+"""The verbs wired end to end; the only place that knows configuration."""

@@ -1,0 +1,43 @@
+"""What each verb can be told: one model per verb, the only source of keys, defaults, units and meanings."""
+
+from __future__ import annotations
+
+from terradelta.workflows.config.base import Settings, load_settings, to_yaml
+from terradelta.workflows.config.detect import DetectSettings, OmnibusSettings, RobustSettings
+from terradelta.workflows.config.verbs import (
+    BuildSettings,
+    CompareSettings,
+    DemoSettings,
+    EvaluateSettings,
+    ExportSettings,
+    ImportSettings,
+    InfoSettings,
+)
+
+__all__ = [
+    "SETTINGS",
+    "BuildSettings",
+    "CompareSettings",
+    "DemoSettings",
+    "DetectSettings",
+    "EvaluateSettings",
+    "ExportSettings",
+    "ImportSettings",
+    "InfoSettings",
+    "OmnibusSettings",
+    "RobustSettings",
+    "Settings",
+    "load_settings",
+    "to_yaml",
+]
+
+SETTINGS: dict[str, type[Settings]] = {
+    "demo": DemoSettings,
+    "detect": DetectSettings,
+    "evaluate": EvaluateSettings,
+    "export": ExportSettings,
+    "compare": CompareSettings,
+    "cube-build": BuildSettings,
+    "cube-import": ImportSettings,
+}
+"""Verbs that `terradelta config` knows."""

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+
+from terradelta.errors import SourceError
+from terradelta.sources.describe import describe
+from terradelta.sources.geotiff import read_headers
+from terradelta.sources.grids import propose_grid, shift_between
+from terradelta.sources.layers import Decoding
+from terradelta.sources.reading import decode, read_categories, read_measurement
+from terradelta.sources.sidecar import Sidecar
+
+UTM = GeoBox((40, 50), Affine(30, 0, 500_000, 0, -30, 5_000_000), "EPSG:32631")
+
+
+def layer_of(path: Path, **settings_of_file: object):
+    return describe(read_headers(path), Sidecar(**settings_of_file).for_file(path.name))[0]
+
+
+@settings(deadline=None, max_examples=30)
+@given(row=st.integers(-20, 50), column=st.integers(-20, 60))
+def test_grids_of_one_lattice_know_their_shift(row: int, column: int):
+    moved = GeoBox((10, 10), UTM.affine @ Affine.translation(column, row), "EPSG:32631")
+    assert shift_between(UTM, moved) == (row, column)
+
+
+def test_half_a_pixel_another_crs_or_resolution_is_another_lattice():
+    half = GeoBox((10, 10), UTM.affine @ Affine.translation(0.5, 0), "EPSG:32631")
+    other = GeoBox((10, 10), UTM.affine, "EPSG:32632")
+    assert shift_between(UTM, half) is None
+    assert shift_between(UTM, other) is None
+    assert shift_between(UTM, UTM.zoom_out(2)) is None
+
+
+def test_proposed_grid_covers_all_files_on_their_lattice():
+    parts = [UTM[0:10, 0:10], UTM[30:40, 45:50]]
+    grid, notes = propose_grid(parts)
+    assert grid == UTM
+    assert notes == []
+
+
+def test_given_bounds_are_grown_to_the_lattice_of_the_data():
+    grid, _ = propose_grid([UTM], bounds=(500_035, 4_999_500, 500_100, 4_999_700))
+    assert shift_between(UTM, grid) == (10, 1)
+    assert grid.shape == (7, 3)
+
+
+def test_given_resolution_and_crs():
+    grid, _ = propose_grid([UTM], resolution=60)
+    assert grid.shape == (20, 25)
+    elsewhere, _ = propose_grid([UTM], crs="EPSG:3035", resolution=20)
+    assert str(elsewhere.crs) == "EPSG:3035"
+    assert elsewhere.footprint("EPSG:32631").contains(UTM.footprint("EPSG:32631").buffer(-60))
+    with pytest.raises(SourceError, match="resolution 0"):
+        propose_grid([UTM], resolution=0)
+    with pytest.raises(SourceError, match="hold nothing"):
+        propose_grid([UTM], bounds=(1, 1, 0, 0))
+
+
+def test_same_grid_is_bit_equal_and_outside_is_nan(tmp_path: Path, write_tif, speckle):
+    values = speckle()
+    layer = layer_of(write_tif(tmp_path / "a_20200101_VV.tif", values))
+    assert np.array_equal(read_measurement(layer, layer.grid).view(np.uint32), values.view(np.uint32))
+    wider = layer.grid.pad(5)
+    read = read_measurement(layer, wider)
+    assert np.array_equal(read[5:-5, 5:-5], values)
+    assert np.isnan(read).sum() == read.size - values.size
+    assert np.isnan(read_measurement(layer, GeoBox((3, 3), Affine(30, 0, 0, 0, -30, 0), "EPSG:32631"))).all()
+
+
+def test_warping_is_linear_and_never_smears_no_data(tmp_path: Path, write_tif):
+    values = np.full((40, 50), 0.1, np.float32)
+    values[10:20, 10:30] = 0
+    layer = layer_of(write_tif(tmp_path / "a_20200101_VV.tif", values))
+    grid = GeoBox((90, 110), Affine(14, 0, 499_990, 0, -14, 5_000_010), "EPSG:32631")
+    read = read_measurement(layer, grid)
+    valid = np.isfinite(read)
+    assert np.allclose(read[valid], 0.1, rtol=1e-6)
+    x, y = np.meshgrid(grid.coords["x"].values, grid.coords["y"].values)
+    column, row = (x - 500_000) / 30, (5_000_000 - y) / 30
+    inside = (column > 0) & (column < 50) & (row > 0) & (row < 40)
+    hole = (column > 10) & (column < 30) & (row > 10) & (row < 20)
+    assert np.array_equal(valid, inside & ~hole)
+
+
+def test_bilinear_reproduces_a_plane_and_db_is_averaged_as_power(tmp_path: Path, write_tif):
+    row, column = np.mgrid[0:40, 0:50]
+    plane = (0.01 * column + 0.02 * row + 0.1).astype(np.float32)
+    layer = layer_of(write_tif(tmp_path / "a_20200101_VV.tif", plane))
+    grid = GeoBox((20, 20), Affine(30, 0, 500_305, 0, -30, 4_999_690), "EPSG:32631")
+    expected = 0.01 * (np.arange(20) + 305 / 30) + 0.02 * (np.arange(20)[:, None] + 310 / 30) + 0.1
+    assert np.allclose(read_measurement(layer, grid), expected, atol=1e-5)
+
+    two = np.tile(np.array([-10.0, -20.0], np.float32), (40, 25))
+    layer = layer_of(write_tif(tmp_path / "b_20200101_VV_dB.tif", two))
+    middle = GeoBox((4, 4), Affine(30, 0, 500_315, 0, -30, 4_999_700), "EPSG:32631")
+    assert np.allclose(read_measurement(layer, middle), (0.1 + 0.01) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32631", "EPSG:3035", "EPSG:4326"])
+def test_blocks_of_a_warp_meet_without_seams(tmp_path: Path, write_tif, speckle, crs: str):
+    layer = layer_of(write_tif(tmp_path / "a_20200101_VV.tif", speckle(shape=(120, 130))))
+    grid = layer.grid.to_crs(crs).zoom_out(1.7)
+    whole = read_measurement(layer, grid)
+    rows, columns = 40, 24
+    parts = np.block(
+        [[read_measurement(layer, grid[r, c]) for c in (slice(0, columns), slice(columns, None))]
+         for r in (slice(0, rows), slice(rows, None))]
+    )  # fmt: skip
+    assert np.isfinite(whole).mean() > 0.5
+    assert np.allclose(whole, parts, rtol=1e-6, atol=0, equal_nan=True)
+
+
+def test_categories_are_never_mixed(tmp_path: Path, write_tif):
+    classes = np.random.default_rng(0).choice([10, 40, 80], (40, 50)).astype(np.uint8)
+    layer = layer_of(write_tif(tmp_path / "worldcover.tif", classes))
+    assert layer.categorical
+    assert layer.band == "land_cover"
+    read = read_categories(layer, GeoBox((60, 60), Affine(21, 0, 500_100, 0, -21, 4_999_900), "EPSG:32631"))
+    assert read.dtype == np.uint8
+    assert set(np.unique(read)) <= {0, 10, 40, 80}
+
+
+@settings(deadline=None, max_examples=50)
+@given(db=st.floats(-60, 30))
+def test_db_becomes_linear_power(db: float):
+    value = decode(np.array([[db]]), Decoding(unit="dB"))[0, 0]
+    assert value == pytest.approx(10 ** (db / 10), rel=1e-6)
+
+
+def test_no_data_of_another_type_means_nothing():
+    stored = np.array([[0, 5]], np.uint16)
+    assert np.array_equal(decode(stored, Decoding(nodata=(-9999.0,))), [[0, 5]])
+    assert np.isnan(decode(stored, Decoding(nodata=(5.0,)))[0, 1])
+    assert np.isnan(decode(np.array([[-9999.0]], np.float32), Decoding(nodata=(-9999.0,)))).all()
