@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from terradelta.expected.biweight import biweight_regression
 from terradelta.expected.parameters import RobustParameters
-from terradelta.types import FloatArray
+from terradelta.expected.persistence import Persistence
+from terradelta.types import BoolArray, FloatArray, Size
 
-__all__ = ["SceneState", "cover_design", "fit_scene_states", "usual"]
+__all__ = ["SceneState", "cover_design", "fit_scene_states", "usual", "usual_ground"]
 
 _REACH = 3.0
 _SPREAD_OFFSET = 0.1
+_OUTLIER = 2.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,39 @@ def usual(history: FloatArray) -> tuple[FloatArray, FloatArray]:
         squares = np.where(valid, history - mean, 0) ** 2
         spread = np.sqrt(squares.sum(axis=0) / np.where(number > 1, number - 1, np.nan))
     return mean.astype(history.dtype), spread.astype(history.dtype)
+
+
+def usual_ground(history: FloatArray, use: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and spread of the images that show no change, or of all where fewer than two are left.
+
+    A change in the history would mark the changed ground as a cover of its own, and so explain itself away.
+
+    Parameters
+    ----------
+    history : ndarray
+        (time, band, ...), dB; NaN = no data.
+    use : ndarray of bool
+        (time, ...), false where an image shows a change.
+
+    Returns
+    -------
+    mean, spread : ndarray
+        (band, ...), dB.
+
+    Examples
+    --------
+    >>> history = np.array([-10.0, -10.0, -20.0])[:, None, None]
+    >>> usual_ground(history, np.array([[True], [True], [False]]))[1].tolist()
+    [[0.0]]
+    """
+    if use.all():
+        return usual(history)
+    mean, spread = usual(np.where(use[:, None], history, np.nan))
+    few = ~np.isfinite(spread)
+    if few.any():
+        mean_of_all, spread_of_all = usual(history)
+        mean, spread = np.where(few, mean_of_all, mean), np.where(few, spread_of_all, spread)
+    return mean, spread
 
 
 def cover_features(mean: FloatArray, spread: FloatArray) -> FloatArray:
@@ -165,14 +200,25 @@ def fit_scene_states(series: FloatArray, first: int, parameters: RobustParameter
     states = [cover.fit(image - mean) for image in series[:first]]
     for time, state in enumerate(states):
         level[time] = series[time] - state.offset(mean, spread, parameters.degree)
+    watch = Persistence(
+        Size(1, series.shape[2]),
+        bands=series.shape[1],
+        images=len(series),
+        threshold=_OUTLIER,
+        confirm=parameters.fewest,
+    )
     for time in range(first, len(series)):
         past = slice(max(time - parameters.history, 0), time)
-        mean, spread = usual(series[past])
-        expected, sigma = usual(level[past])
+        use = watch.use[past, 0]
+        mean, spread = usual_ground(series[past], use)
+        expected, sigma = usual(np.where(use[:, None], level[past], np.nan))
         state = _Cover(mean, spread, parameters).fit(series[time] - expected)
         level[time] = series[time] - state.offset(mean, spread, parameters.degree)
         inflation = _inflation(level[past] - expected, level[time] - expected, sigma, parameters.floor)
         states.append(replace(state, inflation=inflation))
+        width = np.sqrt(sigma**2 + parameters.floor**2) * inflation[:, None]
+        difference = level[time] - expected
+        watch.update(time, np.sqrt(((difference / width) ** 2).sum(axis=0))[None], difference[:, None])
     return states
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from terradelta.expected.persistence import Persistence
 from terradelta.expected.robust import RobustDifference, change_strength, compare_with_history
-from terradelta.expected.scene import usual
+from terradelta.expected.scene import usual, usual_ground
 from terradelta.sar import OmnibusState, omnibus
 from terradelta.types import FloatArray
 from terradelta.windows import Block
@@ -157,7 +157,7 @@ class _Robust:
         self, target: int, past: slice, use: NDArray[np.bool_]
     ) -> tuple[RobustDifference, FloatArray]:
         parameters = self._parameters
-        offset, inflation = self._take_off(target, *usual(self._smooth[past]))
+        offset, inflation = self._take_off(target, *usual_ground(self._smooth[past], use))
         found = compare_with_history(
             self._level[target], self._level[past], offset, inflation, parameters, use=use
         )
