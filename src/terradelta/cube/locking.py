@@ -68,6 +68,7 @@ def exclusive(path: Path, timeout: float = WAIT) -> Iterator[None]:
     file = lock_path(path)
     lock = FileLock(file, timeout=timeout, poll_interval=0.02)
     try:
+        file.touch()  # where no file can be made the lock would wait for nothing
         lock.acquire()
     except Timeout:
         raise LockedError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from terradelta.errors import InputError
 from terradelta.types import BoolArray, FloatArray, Size
@@ -13,7 +15,8 @@ from terradelta.types import BoolArray, FloatArray, Size
 __all__ = ["Persistence", "PersistenceResult"]
 
 
-class PersistenceResult(NamedTuple):
+@dataclass(frozen=True)
+class PersistenceResult:
     """What stayed, each (y, x) but for the difference.
 
     Attributes
@@ -38,7 +41,8 @@ class Persistence:
     """Confirms changes that hold through several valid acquisitions in a row, pixel by pixel.
 
     The confirmed strength is the least of the last `confirm` valid ones. When it exceeds the threshold, a
-    change is counted and dated by the first of these acquisitions, and that pixel's history starts anew there. An acquisition that exceeds the threshold is never used as history unless its change is confirmed,
+    change is counted and dated by the first of these acquisitions, and that pixel's history starts anew
+    there. An acquisition that exceeds the threshold is never used as history unless its change is confirmed,
     so a change cannot hide itself by entering the mean.
 
     Parameters
@@ -47,32 +51,39 @@ class Persistence:
         Rows and columns.
     bands : int
         Bands of the difference.
-    images : int
-        Acquisitions in the series.
+    remember : int
+        Latest acquisitions to remember as possible history; at least the number that serves as history.
     threshold : float
         Strength, in its own unit, from which an acquisition shows a change.
     confirm : int
         Acquisitions in a row that must show it.
 
+    Attributes
+    ----------
+    use : ndarray of bool
+        (remember, y, x), false where an acquisition shows a change and must not serve as history; acquisition
+        t lies at t modulo `remember`.
+
     Raises
     ------
     InputError
-        If `confirm` is below 1.
+        If `confirm` or `remember` is below 1.
 
     Examples
     --------
-    >>> watch = Persistence(Size(1, 2), bands=1, images=4, threshold=3.0, confirm=2)
+    >>> watch = Persistence(Size(1, 2), bands=1, remember=4, threshold=3.0, confirm=2)
     >>> for t, strength in enumerate(([0.0, 9.0], [5.0, 0.0], [6.0, 0.0], [6.0, 0.0])):
     ...     watch.update(t, np.array([strength]), np.zeros((1, 1, 2)))
     >>> watch.result().first.tolist(), watch.result().score.tolist()
     ([[1, -1]], [[5.0, 0.0]])
     """
 
-    def __init__(self, size: Size, *, bands: int, images: int, threshold: float, confirm: int) -> None:
-        if confirm < 1:
-            raise InputError(f"confirm is {confirm}; give at least 1 acquisition")
-        self.threshold, self.confirm = threshold, confirm
-        self.use = np.ones((images, *size), np.bool_)
+    def __init__(self, size: Size, *, bands: int, remember: int, threshold: float, confirm: int) -> None:
+        if min(confirm, remember) < 1:
+            raise InputError(f"confirm is {confirm}, remember {remember}; give at least 1 acquisition")
+        self.threshold = threshold
+        self.use = np.ones((remember, *size), np.bool_)
+        self._taken = np.full(remember, -1, np.int32)
         self._strengths = np.full((confirm, *size), np.nan, np.float32)
         self._differences = np.full((confirm, bands, *size), np.nan, np.float32)
         self._times = np.full((confirm, *size), -1, np.int32)
@@ -80,10 +91,6 @@ class Persistence:
         self._first = np.full(size, -1, np.int32)
         self._count = np.zeros(size, np.uint16)
         self._difference = np.full((bands, *size), np.nan, np.float32)
-
-    def history(self, images: NDArray[np.intp] | list[int]) -> BoolArray:
-        """Tell which pixels of earlier images may serve as history, (time, y, x)."""
-        return np.asarray(self.use[images])
 
     def update(self, time: int, strength: FloatArray, difference: FloatArray) -> None:
         """Take the next acquisition.
@@ -99,28 +106,30 @@ class Persistence:
         """
         seen = np.isfinite(strength)
         for ring, new in ((self._strengths, strength), (self._differences, difference), (self._times, time)):
-            ring[..., seen] = np.concatenate([ring[1:], ring[:1]])[..., seen]
-            np.copyto(ring[-1], np.asarray(new, ring.dtype), where=seen)
+            _push(ring, new, seen)
         shows = seen & (strength > self.threshold)
-        self.use[time] &= ~shows
+        place = time % len(self.use)
+        self.use[place], self._taken[place] = ~shows, time
         held = self._strengths.min(axis=0)
         better = np.isfinite(held) & ~(held <= self._score)
         np.copyto(self._score, held, where=better)
         np.copyto(self._difference, self._differences.mean(axis=0), where=better)
         found = shows & (held > self.threshold)
-        self._count[found] += 1
-        start = self._times[0]
-        np.copyto(self._first, start, where=found & (self._first < 0))
         if found.any():
-            self._start_anew(found, start, time)
-
-    def _start_anew(self, found: BoolArray, start: NDArray[np.int32], time: int) -> None:
-        images = np.arange(time + 1)[:, None]
-        self.use[: time + 1, found] = images >= start[found]
-        self._strengths[:, found] = np.nan
+            self._count[found] += 1
+            np.copyto(self._first, self._times[0], where=found & (self._first < 0))
+            self.use[:, found] = self._taken[:, None] >= self._times[0][found]
+            self._strengths[:, found] = np.nan
 
     def result(self) -> PersistenceResult:
         """Give the findings so far, as new arrays."""
         return PersistenceResult(
             self._score.copy(), self._first.copy(), self._count.copy(), self._difference.copy()
         )
+
+
+def _push(ring: NDArray[Any], new: ArrayLike, where: BoolArray) -> None:
+    """Put a value at the end of a ring (time, ..., y, x) in place of the oldest one."""
+    for older, newer in pairwise(ring):
+        np.copyto(older, newer, where=where)
+    np.copyto(ring[-1], np.asarray(new, ring.dtype), where=where)

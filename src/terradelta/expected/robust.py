@@ -69,10 +69,9 @@ def compare_with_history(
     RobustDifference
         NaN where fewer than `fewest` previous images are left.
     """
-    if use is not None:
-        history = np.where(use[:, None], history, np.nan)
-    mean, spread = usual(history)
-    enough = np.isfinite(history).sum(axis=0) >= parameters.fewest
+    mean, spread = usual(history, use)
+    valid = np.isfinite(history) if use is None else np.isfinite(history) & use[:, None]
+    enough = valid.sum(axis=0) >= parameters.fewest
     sigma = np.sqrt(_smooth(spread**2, parameters.smoothing) + np.float32(parameters.floor) ** 2) * inflation
     difference = np.where(enough, level - mean, np.nan).astype(level.dtype)
     expected = np.where(enough, mean + offset, np.nan).astype(level.dtype)
@@ -106,7 +105,7 @@ def change_strength(standardised: FloatArray, *, regularisation: float, iteratio
     """
     if regularisation > 0:
         standardised = despeckle_tv(standardised, regularisation, iterations=iterations)
-    return np.sqrt((standardised**2).sum(axis=0))
+    return np.asarray(np.sqrt((standardised**2).sum(axis=0)))
 
 
 def robust_difference(
@@ -180,6 +179,8 @@ def _smooth(variance: FloatArray, sigma: float) -> FloatArray:
     if sigma <= 0:
         return variance
     valid = np.isfinite(variance)
+    if valid.all():
+        return np.asarray(ndimage.gaussian_filter(variance, [0.0, sigma, sigma], truncate=4.0))
     blur = [0.0, sigma, sigma]
     filled = ndimage.gaussian_filter(np.where(valid, variance, 0), blur, truncate=4.0)
     weight = ndimage.gaussian_filter(valid.astype(variance.dtype), blur, truncate=4.0)

@@ -18,6 +18,7 @@ __all__ = ["SceneState", "cover_design", "fit_scene_states", "usual", "usual_gro
 _REACH = 3.0
 _SPREAD_OFFSET = 0.1
 _OUTLIER = 2.0
+_STRIP = 16384
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class SceneState:
     inflation: NDArray[np.float64]
 
     def offset(self, mean: FloatArray, spread: FloatArray, degree: int) -> FloatArray:
-        """Departure of the image from the usual.
+        """Give the departure of the image from the usual.
 
         Parameters
         ----------
@@ -54,18 +55,26 @@ class SceneState:
         ndarray
             (band, ...), dB.
         """
-        design = cover_design(mean, spread, self.centre, self.width, degree)
-        flat = self.coefficients.astype(design.dtype) @ design.reshape(len(design), -1)
-        return np.asarray(flat.reshape(mean.shape))
+        flat, flat_spread = mean.reshape(len(mean), -1), spread.reshape(len(mean), -1)
+        coefficients = self.coefficients.astype(mean.dtype)
+        offset = np.empty_like(flat)
+        # strip by strip: all terms of a strip fit into the processor's cache
+        for start in range(0, flat.shape[1], _STRIP):
+            strip = np.s_[:, start : start + _STRIP]
+            design = cover_design(flat[strip], flat_spread[strip], self.centre, self.width, degree)
+            offset[strip] = coefficients @ design
+        return offset.reshape(mean.shape)
 
 
-def usual(history: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and spread over time of the valid images.
+def usual(history: FloatArray, use: BoolArray | None = None) -> tuple[FloatArray, FloatArray]:
+    """Give mean and spread over time of the valid images.
 
     Parameters
     ----------
     history : ndarray
         (time, band, ...), dB; NaN = no data.
+    use : ndarray of bool, optional
+        (time, ...), false where an image must not count.
 
     Returns
     -------
@@ -79,16 +88,23 @@ def usual(history: FloatArray) -> tuple[FloatArray, FloatArray]:
     ([[-11.0, -9.0]], [[1.414, nan]])
     """
     valid = np.isfinite(history)
-    number = valid.sum(axis=0)
+    if use is not None:
+        valid &= use[:, None]
+    number = valid.sum(axis=0, dtype=history.dtype)
+    # image by image: the temporary arrays stay small, and so in the processor's cache
+    total, squares = np.zeros_like(number), np.zeros_like(number)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(valid, history, 0).sum(axis=0) / np.where(number > 0, number, np.nan)
-        squares = np.where(valid, history - mean, 0) ** 2
-        spread = np.sqrt(squares.sum(axis=0) / np.where(number > 1, number - 1, np.nan))
-    return mean.astype(history.dtype), spread.astype(history.dtype)
+        for image, seen in zip(history, valid, strict=True):
+            total += np.where(seen, image, 0)
+        mean = total / number
+        for image, seen in zip(history, valid, strict=True):
+            squares += np.where(seen, image - mean, 0) ** 2
+        spread = np.sqrt(squares / np.where(number > 1, number - 1, np.nan))
+    return mean, spread
 
 
 def usual_ground(history: FloatArray, use: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and spread of the images that show no change, or of all where fewer than two are left.
+    """Give mean and spread of the images that show no change, or of all where fewer than two are left.
 
     A change in the history would mark the changed ground as a cover of its own, and so explain itself away.
 
@@ -112,11 +128,13 @@ def usual_ground(history: FloatArray, use: BoolArray) -> tuple[FloatArray, Float
     """
     if use.all():
         return usual(history)
-    mean, spread = usual(np.where(use[:, None], history, np.nan))
-    few = ~np.isfinite(spread)
+    mean, spread = usual(history, use)
+    few = ~np.isfinite(spread).all(axis=0) & ~use.all(axis=0)
     if few.any():
-        mean_of_all, spread_of_all = usual(history)
-        mean, spread = np.where(few, mean_of_all, mean), np.where(few, spread_of_all, spread)
+        mean_of_all, spread_of_all = usual(history[..., few])
+        missing = ~np.isfinite(spread[..., few])
+        mean[..., few] = np.where(missing, mean_of_all, mean[..., few])
+        spread[..., few] = np.where(missing, spread_of_all, spread[..., few])
     return mean, spread
 
 
@@ -139,7 +157,7 @@ def cover_features(mean: FloatArray, spread: FloatArray) -> FloatArray:
 def cover_design(
     mean: FloatArray, spread: FloatArray, centre: FloatArray, width: FloatArray, degree: int
 ) -> FloatArray:
-    """Polynomial terms of the cover's features, standardised and held within three widths.
+    """Give the polynomial terms of the cover's features, standardised and held within three widths.
 
     Parameters
     ----------
@@ -165,11 +183,14 @@ def cover_design(
     tail = (1,) * (features.ndim - 1)
     shaped = [np.reshape(v, (-1, *tail)).astype(features.dtype) for v in (centre, width)]
     features = np.clip((features - shaped[0]) / shaped[1], -_REACH, _REACH)
-    terms = [np.ones_like(features[0])]
-    for power in range(1, degree + 1):
-        for chosen in combinations_with_replacement(range(len(features)), power):
-            terms.append(np.prod(features[list(chosen)], axis=0))
-    return np.stack(terms)
+    powers = range(1, degree + 1)
+    chosen = [term for power in powers for term in combinations_with_replacement(range(len(features)), power)]
+    place = {term: number for number, term in enumerate(chosen, 1)} | {(): 0}
+    terms = np.empty((len(place), *features.shape[1:]), features.dtype)
+    terms[0] = 1
+    for term in chosen:
+        np.multiply(terms[place[term[:-1]]], features[term[-1]], out=terms[place[term]])
+    return terms
 
 
 def fit_scene_states(series: FloatArray, first: int, parameters: RobustParameters) -> list[SceneState]:
@@ -203,7 +224,7 @@ def fit_scene_states(series: FloatArray, first: int, parameters: RobustParameter
     watch = Persistence(
         Size(1, series.shape[2]),
         bands=series.shape[1],
-        images=len(series),
+        remember=len(series),
         threshold=_OUTLIER,
         confirm=parameters.fewest,
     )
@@ -211,7 +232,7 @@ def fit_scene_states(series: FloatArray, first: int, parameters: RobustParameter
         past = slice(max(time - parameters.history, 0), time)
         use = watch.use[past, 0]
         mean, spread = usual_ground(series[past], use)
-        expected, sigma = usual(np.where(use[:, None], level[past], np.nan))
+        expected, sigma = usual(level[past], use)
         state = _Cover(mean, spread, parameters).fit(series[time] - expected)
         level[time] = series[time] - state.offset(mean, spread, parameters.degree)
         inflation = _inflation(level[past] - expected, level[time] - expected, sigma, parameters.floor)
@@ -252,7 +273,7 @@ class _Cover:
 
 
 def _inflation(before: FloatArray, now: FloatArray, spread: FloatArray, floor: float) -> NDArray[np.float64]:
-    """How many times wider an image scatters than its history, in units of each pixel's sigma."""
+    """Tell how many times wider an image scatters than its history, in units of each pixel's sigma."""
     sigma = np.sqrt(spread**2 + floor**2)
     wider = np.ones(len(now))
     # the history's own residuals are narrower than those of an image that took no part in its mean

@@ -100,7 +100,7 @@ def _job(folder: Path, layers: Sequence[str] | None, bbox: Any, bbox_crs: str) -
         raise InputError(f"bbox is {tuple(bbox)}; give west, south, east, north, each pair in rising order")
     try:
         box = transform_bounds(bbox_crs, CRS.from_wkt(grid.wkt), *bbox)
-    except CRSError as error:
+    except (CRSError, ValueError) as error:
         raise InputError(f"bbox_crs {bbox_crs!r} is no CRS; give e.g. 'EPSG:4326'") from error
     window = _window(geobox, box)
     if window is None:

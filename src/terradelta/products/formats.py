@@ -11,6 +11,7 @@ from typing import Any
 import dask.array as da
 import geopandas as gpd
 import numpy as np
+import pyogrio
 import rasterio
 import shapely
 import xarray as xr
@@ -182,9 +183,16 @@ def _vector(driver: str, **options: Any) -> Callable[[Job, Path], Path]:
         if driver == "GeoJSON":
             polygons = polygons.to_crs("EPSG:4326")
         polygons.to_file(target, driver=driver, geometry_type="MultiPolygon", use_arrow=True, **options)
+        _require_whole(target, len(polygons))
         return target
 
     return write
+
+
+def _require_whole(target: Path, number: int) -> None:
+    """Refuse a file that ends early: on a full disk some drivers say nothing."""
+    if pyogrio.read_info(target, force_feature_count=True)["features"] != number:
+        raise OSError(f"{target.name} is not whole")
 
 
 def _shapefile(job: Job, target: Path) -> list[Path]:
@@ -193,8 +201,10 @@ def _shapefile(job: Job, target: Path) -> list[Path]:
     if target.suffix.lower() != ".shp":
         target.mkdir()
         polygons.to_file(target / "polygons.shp", driver="ESRI Shapefile", encoding="UTF-8")
+        _require_whole(target / "polygons.shp", len(polygons))
         return [target]
     polygons.to_file(target, driver="ESRI Shapefile", encoding="UTF-8")
+    _require_whole(target, len(polygons))
     return sorted(target.parent.glob(f"{target.stem}.*"))
 
 

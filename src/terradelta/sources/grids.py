@@ -10,6 +10,7 @@ from typing import Any
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import CRSError
 
 from terradelta.errors import SourceError
 
@@ -102,28 +103,33 @@ def propose_grid(
     Raises
     ------
     SourceError
-        Nothing to take a grid from, or bounds that hold nothing.
+        Nothing to take a grid from, an unknown CRS, or bounds that hold nothing.
     """
     if geobox is not None:
         return geobox, []
     if not grids:
         raise SourceError("no image to take a grid from; give bounds, crs and resolution")
-    own, warnings = _reference(grids, crs)
-    if crs is not None and str(own.crs) != str(GeoBox((1, 1), Affine.identity(), crs).crs):
-        own = own.to_crs(crs)
+    wanted = None if crs is None else _known(crs)
+    own, warnings = _reference(grids, wanted)
+    if wanted is not None and str(own.crs) != wanted:
+        own = own.to_crs(wanted)
     lattice = _lattice(own, resolution)
     box = bounds if bounds is not None else _union(grids, own)
     grid = _snapped(lattice, box, own.crs)
     return grid, warnings
 
 
+def _known(crs: str) -> str:
+    try:
+        return str(CRS(crs))
+    except CRSError as error:
+        raise SourceError(f"crs {crs!r} is no CRS; give for example 'EPSG:32631'") from error
+
+
 def _reference(grids: Sequence[GeoBox], crs: str | None) -> tuple[GeoBox, list[str]]:
     """Choose the finest grid in the wanted, else the most frequent CRS."""
     counts = Counter(str(grid.crs) for grid in grids)
-    wanted = counts.most_common(1)[0][0]
-    if crs is not None:
-        given = str(GeoBox((1, 1), Affine.identity(), crs).crs)
-        wanted = given if given in counts else wanted
+    wanted = crs if crs in counts else counts.most_common(1)[0][0]
     warnings = []
     if len(counts) > 1:
         warnings.append(

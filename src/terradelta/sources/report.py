@@ -45,7 +45,7 @@ class FillReport:
     weather_days: int = 0
 
     def __str__(self) -> str:
-        parts = [f"{self.added} acquisitions added", f"{self.skipped} there already"]
+        parts = [f"{self.added} acquisition{'s' if self.added != 1 else ''} added", f"{self.skipped} there already"]
         parts += [f"{len(self.empty)} empty"] if self.empty else []
         parts += [f"{len(self.failures)} left out"] if self.failures else []
         parts += [f"layers {', '.join(self.static)}"] if self.static else []

@@ -64,8 +64,20 @@ class Nodes:
         )
         return first, last
 
-    def around(self, node: int) -> list[int]:
-        """Nodes of the 3 x 3 cells around one, itself among them.
+    def around(self, node: int, reach: int = 1) -> list[int]:
+        """List the nodes up to some cells away from one, itself among them.
+
+        Parameters
+        ----------
+        node : int
+            Its number.
+        reach : int
+            Cells away, in rows and in columns.
+
+        Returns
+        -------
+        list of int
+            Their numbers, row by row.
 
         Examples
         --------
@@ -73,8 +85,8 @@ class Nodes:
         [0, 1, 3, 4]
         """
         row, column = divmod(node, self.shape.x)
-        rows = range(max(row - 1, 0), min(row + 2, self.shape.y))
-        columns = range(max(column - 1, 0), min(column + 2, self.shape.x))
+        rows = range(max(row - reach, 0), min(row + reach + 1, self.shape.y))
+        columns = range(max(column - reach, 0), min(column + reach + 1, self.shape.x))
         return [r * self.shape.x + c for r in rows for c in columns]
 
     def weights(self, part: Slices) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
@@ -92,18 +104,19 @@ class Nodes:
         weights : ndarray
             (node, y, x), summing to one at every pixel; beyond the outermost nodes these count alone.
         """
-        rows, columns = (
+        (rows, row_weights), (columns, column_weights) = (
             _hat(length, count, piece)
             for length, count, piece in zip(self.size, self.shape, part, strict=True)
         )
-        product = rows[:, None, :, None] * columns[None, :, None, :]
-        product = product.reshape(len(self), *product.shape[2:])
-        needed = np.flatnonzero(product.any(axis=(1, 2)))
-        return needed, product[needed]
+        nodes = (rows[:, None] * self.shape.x + columns).ravel()
+        weights = row_weights[:, None, :, None] * column_weights[None, :, None, :]
+        return nodes, weights.reshape(len(nodes), *weights.shape[2:])
 
 
-def _hat(length: int, count: int, part: slice) -> NDArray[np.float32]:
-    """Piecewise linear weights of `count` nodes along one axis, (node, pixel)."""
+def _hat(length: int, count: int, part: slice) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Give the nodes that matter along one axis, and their piecewise linear weights, (node, pixel)."""
     places = (np.arange(part.start, part.stop) + 0.5) * count / length - 0.5
     places = np.clip(places, 0, count - 1)
-    return np.clip(1 - np.abs(places - np.arange(count)[:, None]), 0, 1).astype(np.float32)
+    weights = np.clip(1 - np.abs(places - np.arange(count)[:, None]), 0, 1).astype(np.float32)
+    needed = np.flatnonzero(weights.any(axis=1))
+    return needed, weights[needed]

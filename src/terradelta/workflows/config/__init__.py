@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from terradelta.workflows.config.base import Settings, load_settings, to_yaml
+from terradelta.workflows.config.base import Settings, Written, load_settings, to_yaml
 from terradelta.workflows.config.detect import DetectSettings, OmnibusSettings, RobustSettings
 from terradelta.workflows.config.verbs import (
     BuildSettings,
@@ -27,6 +27,7 @@ __all__ = [
     "OmnibusSettings",
     "RobustSettings",
     "Settings",
+    "Written",
     "load_settings",
     "to_yaml",
 ]
@@ -39,5 +40,6 @@ SETTINGS: dict[str, type[Settings]] = {
     "compare": CompareSettings,
     "cube-build": BuildSettings,
     "cube-import": ImportSettings,
+    "cube-info": InfoSettings,
 }
 """Verbs that `terradelta config` knows."""

@@ -4,24 +4,55 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from terradelta.errors import ConfigError
 
-__all__ = ["Bytes", "Settings", "load_settings", "to_yaml"]
+__all__ = [
+    "Bounds",
+    "Bytes",
+    "Date",
+    "DateOrLast",
+    "Names",
+    "Numbers",
+    "Settings",
+    "Written",
+    "load_settings",
+    "to_yaml",
+]
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_LONGEST = 60
 
 
 class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, values cannot be changed afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections(cls, values: Any) -> Any:
+        """Take a section whose keys were all deleted as one of defaults; YAML reads it as null."""
+        if not isinstance(values, dict):
+            return values
+        sections = {name for name, field in cls.model_fields.items() if _section(field) is not None}
+        return {name: value for name, value in values.items() if value is not None or name not in sections}
 
 
 SettingsType = TypeVar("SettingsType", bound=Settings)
@@ -30,6 +61,21 @@ SettingsType = TypeVar("SettingsType", bound=Settings)
 def parse_bytes(value: Any) -> Any:
     """Read an amount of memory.
 
+    Parameters
+    ----------
+    value : str or int
+        Number with a unit, or bytes.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Raises
+    ------
+    ValueError
+        If the text is no amount of memory.
+
     Examples
     --------
     >>> parse_bytes("1.5 GiB"), parse_bytes("500MB")
@@ -37,13 +83,83 @@ def parse_bytes(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*([\d.]+)\s*([kmg]?i?)b?\s*", value.lower())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*((?:[kmgt]i?)?)b?", value.strip().lower())
     if match is None:
-        raise ValueError(f"{value!r} is no amount of memory; write for example 2 GiB or 500 MB")
+        raise ValueError("no amount of memory; write for example 2 GiB or 500 MB")
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+def split_list(value: Any) -> Any:
+    """Take a list, one value, or a text with commas.
+
+    Examples
+    --------
+    >>> split_list("88, 37"), split_list(88), split_list([88, 37])
+    (['88', '37'], [88], [88, 37])
+    """
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [value] if isinstance(value, int | float) else value
+
+
+def _check_bounds(bounds: list[float]) -> list[float]:
+    if bounds and not (len(bounds) == 4 and bounds[0] < bounds[2] and bounds[1] < bounds[3]):
+        raise ValueError("give west,south,east,north, each pair in rising order")
+    return bounds
+
+
+def parse_date(value: Any) -> Any:
+    """Read a date; YAML turns bare dates into objects of its own.
+
+    Parameters
+    ----------
+    value : str or date
+        ISO 8601; a time of day is left out.
+
+    Returns
+    -------
+    str
+        Such as ``2024-07-06``.
+
+    Raises
+    ------
+    ValueError
+        If the text is no date.
+
+    Examples
+    --------
+    >>> parse_date("20240706"), parse_date(date(2024, 7, 6))
+    ('2024-07-06', '2024-07-06')
+    """
+    if isinstance(value, date):
+        return value.isoformat()[:10]
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value).date().isoformat()
+    except ValueError:
+        raise ValueError("no date; write for example 2024-07-06") from None
+
+
+def _parse_date_or_last(value: Any) -> Any:
+    return value if value == "last" else parse_date(value)
+
+
+@dataclass(frozen=True)
+class Written:
+    """How the command line shows that a value is written."""
+
+    form: str
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Written("<size>")]
+Bounds = Annotated[
+    list[float], BeforeValidator(split_list), AfterValidator(_check_bounds), Written("<w,s,e,n>")
+]
+Date = Annotated[str | None, BeforeValidator(parse_date), Written("<date>")]
+DateOrLast = Annotated[str | None, BeforeValidator(_parse_date_or_last), Written("<date>")]
+Names = Annotated[list[str], BeforeValidator(split_list), Written("<name,name,...>")]
+Numbers = Annotated[list[int], BeforeValidator(split_list), Written("<n,n,...>")]
 
 
 def load_settings(
@@ -123,28 +239,44 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         near = get_close_matches(path[-1], _keys_at(model, path[:-1]), n=1, cutoff=0.5)
-        cure = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_keys_at(model, path[:-1]))}"
+        meant = ".".join([*path[:-1], *near])
+        cure = f"did you mean {meant!r}?" if near else f"known are {', '.join(_keys_at(model, path[:-1]))}"
         return f"unknown key {key!r}; {cure}"
     if first["type"] == "missing":
-        return f"key {key!r} is missing; {_description(model, path)}"
+        return f"no value for {key!r} ({_description(model, path)}); give one"
     message = first["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    return f"{key} is {first['input']!r}: {message}" if key else message
+    if not key:
+        return message
+    if isinstance(first["input"], dict):
+        return f"{key}: {message}"
+    return f"{key} is {_short(first['input'])}: {message}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 4] + " ..."
 
 
 def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
     for part in path:
         field = model.model_fields.get(part)
-        inner = field.annotation if field is not None else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        inner = _section(field) if field is not None else None
+        if inner is None:
             return []
         model = inner
     return list(model.model_fields)
 
 
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    """Give the model of a field that holds settings of its own."""
+    inner = field.annotation
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+
+
 def _description(model: type[BaseModel], path: list[str]) -> str:
-    field = model.model_fields.get(path[0])
-    return (field.description or "give it") if field is not None else "give it"
+    text = model.model_fields[path[0]].description or path[0]
+    return text[:1].lower() + text[1:].rstrip(".")
 
 
 def to_yaml(model: type[Settings]) -> str:
@@ -175,14 +307,14 @@ def _lines(model: type[BaseModel], indent: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield ""
         yield f"{indent}# {field.description} {_limits(field)}".rstrip()
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        inner = _section(field)
+        if inner is not None:
             yield f"{indent}{name}:"
             yield from _lines(inner, indent + "  ")
         elif field.is_required():
             yield f"{indent}# {name}: (required)"
         else:
-            default = field.get_default(call_default_factory=True)  # type: ignore[call-arg]
+            default = field.get_default(call_default_factory=True)
             plain = str(default) if isinstance(default, Path) else default
             text = yaml.safe_dump({name: plain}, default_flow_style=False, sort_keys=False).strip()
             yield indent + text

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from terradelta.expected.parameters import RobustParameters
-from terradelta.workflows.config.base import Bytes, Settings
+from terradelta.workflows.config.base import Bytes, Date, DateOrLast, Numbers, Settings
 
 __all__ = ["DetectSettings", "OmnibusSettings", "RobustSettings"]
 
@@ -18,26 +18,44 @@ _ROBUST = RobustParameters()
 class RobustSettings(Settings):
     """The robust temporal method."""
 
-    history: int = Field(_ROBUST.history, ge=2, description="Previous images of the same orbit to compare with.")
+    history: int = Field(
+        _ROBUST.history, ge=2, description="Previous images of the same orbit to compare with."
+    )
     fewest: int = Field(_ROBUST.fewest, ge=2, description="Valid previous images that a pixel needs.")
     tv_weight: float = Field(
-        _ROBUST.tv_weight, gt=0, description="Fidelity of the despeckling (total variation, dB); smaller is smoother."
+        _ROBUST.tv_weight,
+        gt=0,
+        description="Fidelity of the despeckling (total variation, dB); smaller is smoother.",
     )
     tv_iterations: int = Field(_ROBUST.tv_iterations, ge=1, description="Sweeps of its solver.")
     degree: int = Field(
-        _ROBUST.degree, ge=0, le=4, description="Degree of the polynomial in the cover that describes rain and frost."
+        _ROBUST.degree,
+        ge=0,
+        le=4,
+        description="Degree of the polynomial in the cover that describes rain and frost.",
     )
     cutoff: float = Field(
         _ROBUST.cutoff, gt=0, description="Residuals beyond this many scales take no part in that fit."
     )
     fit_iterations: int = Field(_ROBUST.fit_iterations, ge=1, description="Reweightings of that fit.")
-    floor: float = Field(_ROBUST.floor, ge=0, description="Least standard deviation, dB, added in quadrature.")
+    floor: float = Field(
+        _ROBUST.floor, gt=0, description="Least standard deviation, dB, added in quadrature."
+    )
     smoothing: float = Field(_ROBUST.smoothing, ge=0, description="Smoothing of the variance, pixels.")
     regularisation: float = Field(
         _ROBUST.regularisation,
         ge=0,
         description="Fidelity of the total variation on the standardised difference; 0 for none.",
     )
+
+    @model_validator(mode="after")
+    def _history_is_enough(self) -> RobustSettings:
+        if self.fewest > self.history:
+            raise ValueError(
+                f"fewest is {self.fewest} but history holds {self.history} images only; "
+                "lower the one or raise the other"
+            )
+        return self
 
     def parameters(self) -> RobustParameters:
         """Give the plain values that the science takes."""
@@ -61,27 +79,36 @@ class DetectSettings(Settings):
     method: Literal["robust", "omnibus", "logratio"] = Field(
         "robust", description="How change is told from noise and weather."
     )
-    time: str | None = Field(
+    time: DateOrLast = Field(
         None, description="One acquisition only: its date (ISO), or 'last'; empty: all of the period."
     )
-    start: str | None = Field(None, description="First date of the period (ISO); empty: as early as can be.")
-    end: str | None = Field(None, description="Last date of the period (ISO); empty: the last there is.")
-    orbits: list[int] = Field([], description="Relative orbits to use; empty: all.")
+    start: Date = Field(None, description="First date of the period (ISO); empty: as early as can be.")
+    end: Date = Field(None, description="Last date of the period (ISO); empty: the last there is.")
+    orbits: Numbers = Field([], description="Relative orbits to use; empty: all.")
     threshold: float | None = Field(
         None,
         gt=0,
-        description="Strength of a change: standard deviations (robust, default 1.5) or dB (logratio, default 3).",
+        description="Strength of a change; empty: 1.5 standard deviations (robust), 3 dB (logratio).",
     )
     confirm: int = Field(
         3, ge=1, description="Acquisitions in a row that must show a change; 1 with a single acquisition."
     )
     minimum_area: float = Field(0.0, ge=0, description="Smallest polygon to keep, m².")
-    robust: RobustSettings = Field(default_factory=RobustSettings, description="For method robust, and logratio's despeckling.")
+    robust: RobustSettings = Field(
+        default_factory=RobustSettings,
+        description="For method robust; its history and despeckling for logratio too.",
+    )
     omnibus: OmnibusSettings = Field(default_factory=OmnibusSettings, description="For method omnibus.")
     neighbourhood: int = Field(
-        1024, ge=32, description="Pixels between the places where the state of a scene is fitted, blended between."
+        1024,
+        ge=32,
+        description="Pixels between the places where the state of a scene is fitted, blended between.",
     )
-    memory: Bytes = Field("2 GiB", ge=2**28, description="Memory to stay within, all workers together.")  # type: ignore[assignment]
+    memory: Bytes = Field(
+        "2 GiB",  # type: ignore[assignment]  # read by Bytes
+        ge=2**28,
+        description="Memory to stay within, all workers together.",
+    )
     workers: int = Field(0, ge=0, description="Processes; 0: one per core.")
     overwrite: bool = Field(False, description="Replace results of other settings or inputs.")
 
@@ -89,4 +116,6 @@ class DetectSettings(Settings):
     def _one_way_of_time(self) -> DetectSettings:
         if self.time is not None and (self.start is not None or self.end is not None):
             raise ValueError("time asks for one acquisition, start and end for a period; give one of both")
+        if self.start is not None and self.end is not None and self.start > self.end:
+            raise ValueError(f"start {self.start} is after end {self.end}; swap them")
         return self

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from terradelta.workflows.config.base import Settings
+from terradelta.workflows.config.base import Bounds, Names, Settings
 
 __all__ = [
     "BuildSettings",
@@ -40,8 +40,12 @@ class BuildSettings(_SourceSettings):
     source: Path = Field(description="Folder of GeoTIFF or NetCDF files.")
     cube: Path = Field(description="Cube to create, or to go on with.")
     crs: str | None = Field(None, description="CRS of the cube; empty: that of the data.")
-    resolution: float | None = Field(None, gt=0, description="Pixel size in units of the CRS; empty: the data's.")
-    bounds: list[float] = Field([], description="West, south, east, north in the CRS; empty: all of the data.")
+    resolution: float | None = Field(
+        None, gt=0, description="Pixel size in units of the CRS; empty: the data's."
+    )
+    bounds: Bounds = Field(
+        [], description="West, south, east, north in the cube's CRS; empty: all of the data."
+    )
 
 
 class ImportSettings(_SourceSettings):
@@ -73,10 +77,12 @@ class ExportSettings(Settings):
 
     source: Path = Field(description="Folder of results.")
     target: Path = Field(description="Folder or file to write.")
-    format: Literal["geotiff", "netcdf", "zarr", "geojson", "shapefile", "csv", "png"] = Field(
-        "geotiff", description="Format to write."
-    )
-    bounds: list[float] = Field([], description="West, south, east, north in the CRS of the results; empty: all.")
+    format: (
+        Literal["geotiff", "netcdf", "zarr", "geojson", "gpkg", "parquet", "shapefile", "csv", "png"] | None
+    ) = Field(None, description="Format to write; empty: as the target's suffix says.")
+    layers: Names = Field([], description="Raster layers to write; empty: all.")
+    bounds: Bounds = Field([], description="West, south, east, north; only this part; empty: all.")
+    bounds_crs: str = Field("EPSG:4326", description="CRS of the bounds.")
 
 
 class CompareSettings(Settings):

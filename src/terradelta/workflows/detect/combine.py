@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -46,22 +47,16 @@ def combine(orbits: Mapping[str, xr.Dataset]) -> xr.Dataset:
 def _two(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
     result = one.copy()
     for name, missing in (("change", 255), ("count", 65535)):
-        result[name] = _largest(one[name], other[name], missing)
-    undated = np.iinfo(np.int32).max
-    dates = [part["date"].where(part["date"] >= 0, undated) for part in (one, other)]
-    first = np.minimum(dates[0], dates[1])
-    result["date"] = first.where(first < undated, -1).astype(one["date"].dtype)
-    second_is_stronger = (other["score"] > one["score"]) | one["score"].isnull()
+        result[name] = _known(np.maximum, one[name], other[name], missing)
+    result["date"] = _known(np.minimum, one["date"], other["date"], -1)
+    stronger = one["score"].isnull() | (other["score"] > one["score"])
     for name in ("score", "difference"):
         if name in one:
-            result[name] = xr.where(second_is_stronger, other[name], one[name], keep_attrs=False).transpose(
-                *one[name].dims
-            )
-    for name in result.data_vars:
-        result[name].attrs = dict(one[name].attrs)
+            result[name] = one[name].where(~stronger, other[name])
     return result
 
 
-def _largest(one: xr.DataArray, other: xr.DataArray, missing: int) -> xr.DataArray:
-    both = np.maximum(one, other)
-    return xr.where(one == missing, other, xr.where(other == missing, one, both)).astype(one.dtype)
+def _known(choose: Any, one: xr.DataArray, other: xr.DataArray, missing: int) -> xr.DataArray:
+    """Choose one of two values where both are known, else the known one."""
+    both: xr.DataArray = xr.apply_ufunc(choose, one, other, dask="allowed", keep_attrs="override")
+    return both.where(other != missing, one).where(one != missing, other)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import xarray as xr
 
@@ -25,22 +28,26 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Context:
-    """What every task may use: settings, orbits by name, and a place to keep things between tasks."""
+    """What every task may use: settings, and orbits by name; and why others are left out."""
 
     settings: DetectSettings
     series: dict[str, OrbitSeries]
-    kept: dict[str, Any] = field(default_factory=dict)
+    left_out: list[str]
 
     @classmethod
     def of(cls, tree: xr.DataTree, settings: DetectSettings) -> Context:
         """Split a cube into its orbits."""
-        return cls(settings, {one.name: one for one in orbit_series(tree, settings)})
+        series, left_out = orbit_series(tree, settings)
+        return cls(settings, {one.name: one for one in series}, left_out)
 
 
 class Crew(AbstractContextManager["Crew"]):
     """Runs tasks in this process, or in several when the cube lies on disk.
+
+    The other processes end when the context does, at once after an error or Ctrl-C, and also when this
+    process is killed: each watches a pipe that closes then.
 
     Parameters
     ----------
@@ -53,15 +60,17 @@ class Crew(AbstractContextManager["Crew"]):
     """
 
     def __init__(self, context: Context, cube: Path | None, workers: int) -> None:
-        self.context = context
+        self._context = context
         self._pool: ProcessPoolExecutor | None = None
         self._ahead = 2 * workers
         if cube is not None and workers > 1:
+            processes = multiprocessing.get_context("spawn")
+            self._life, self._lifeline = processes.Pipe(duplex=False)
             self._pool = ProcessPoolExecutor(
                 workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_open_in_worker,
-                initargs=(str(cube), context.settings),
+                mp_context=processes,
+                initializer=_begin,
+                initargs=(self._life, str(cube), context.settings),
             )
 
     def __exit__(
@@ -70,14 +79,27 @@ class Crew(AbstractContextManager["Crew"]):
         if self._pool is None:
             return
         if kind is not None:
-            for process in list((self._pool._processes or {}).values()):
-                process.terminate()
+            self._lifeline.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._lifeline.close()
+        self._life.close()
 
     def run(
         self, task: Callable[[Context, Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[Item, Result]]:
         """Run a task for every item; results come as they are ready, few at a time.
+
+        Parameters
+        ----------
+        task : callable
+            Takes the context and an item; a function of a module.
+        items : iterable
+            What to do.
+
+        Yields
+        ------
+        item, result
+            In any order.
 
         Raises
         ------
@@ -86,13 +108,13 @@ class Crew(AbstractContextManager["Crew"]):
         """
         if self._pool is None:
             for item in items:
-                yield item, task(self.context, item)
+                yield item, task(self._context, item)
             return
         pending: dict[Future[Result], Item] = {}
-        queue = iter(items)
         try:
-            for item in queue:
-                pending[self._pool.submit(_in_worker, task, item)] = item
+            for item in items:
+                with _interrupts_held():
+                    pending[self._pool.submit(_in_worker, task, item)] = item
                 if len(pending) >= self._ahead:
                     yield from _finished(pending)
             while pending:
@@ -110,14 +132,34 @@ def _finished(pending: dict[Future[Result], Item]) -> Iterator[tuple[Item, Resul
         yield pending.pop(future), future.result()
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let processes be born deaf to Ctrl-C, which is this process's to answer."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _CONTEXT: list[Context] = []
 
 
-def _open_in_worker(cube: str, settings: DetectSettings) -> None:
+def _begin(life: Connection, cube: str, settings: DetectSettings) -> None:
     from terradelta.cube import open_cube
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(life,), daemon=True).start()
     _CONTEXT[:] = [Context.of(open_cube(cube), settings)]
+
+
+def _end_with(life: Connection) -> None:
+    """Wait until the other end of a pipe closes, and end this process."""
+    life.poll(None)
+    os._exit(1)
 
 
 def _in_worker(task: Callable[[Context, Item], Result], item: Item) -> Result:

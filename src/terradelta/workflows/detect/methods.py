@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from terradelta.errors import InputError
 from terradelta.expected.persistence import Persistence
 from terradelta.expected.robust import RobustDifference, change_strength, compare_with_history
 from terradelta.expected.scene import usual, usual_ground
 from terradelta.sar import OmnibusState, omnibus
-from terradelta.types import FloatArray
+from terradelta.types import BoolArray, FloatArray, Offset, Size
 from terradelta.windows import Block
 from terradelta.workflows.config import DetectSettings
 from terradelta.workflows.detect.series import OrbitSeries
 from terradelta.workflows.detect.states import TV_HALO, SceneStates, despeckled
 
-__all__ = ["Layers", "bytes_per_pixel", "halo", "layer_types", "process_block", "threshold_of"]
+__all__ = ["Layers", "halo", "layer_types", "process_block", "threshold_of", "units_of"]
 
 Layers = dict[str, NDArray[Any]]
 
 _DEFAULT_THRESHOLD = {"robust": 1.5, "logratio": 3.0}
 _VARIANCE_REACH = 4
+_NO_CHANGE_DATA, _NO_COUNT_DATA = 255, 65535
 
 
 def threshold_of(settings: DetectSettings) -> float:
@@ -42,22 +45,20 @@ def halo(settings: DetectSettings) -> int:
     return 2 * TV_HALO + int(np.ceil(_VARIANCE_REACH * settings.robust.smoothing))
 
 
-def bytes_per_pixel(settings: DetectSettings, images: int, bands: int) -> int:
-    """Estimate of what a block needs at its peak, per pixel read."""
-    if settings.method == "omnibus":
-        return 160 + 16 * bands * (images if settings.time is not None else 4)
-    series = (8 * bands + 1) * images
-    compared = 24 * bands * (settings.robust.history + 1)
-    return series + compared + 100 * bands * settings.confirm + 300
+def units_of(settings: DetectSettings) -> str:
+    """Name the unit of the score."""
+    return {"robust": "standard deviations", "logratio": "dB", "omnibus": "-log10 of the p-value"}[
+        settings.method
+    ]
 
 
 def layer_types(settings: DetectSettings, bands: int) -> dict[str, tuple[str, float, int]]:
     """Name each layer of the result with its type, its value of no data and its number of bands (0: none)."""
     layers: dict[str, tuple[str, float, int]] = {
-        "change": ("uint8", 255, 0),
+        "change": ("uint8", _NO_CHANGE_DATA, 0),
         "score": ("float32", np.nan, 0),
         "date": ("int32", -1, 0),
-        "count": ("uint16", 65535, 0),
+        "count": ("uint16", _NO_COUNT_DATA, 0),
     }
     if settings.method != "omnibus":
         layers["difference"] = ("float32", np.nan, bands)
@@ -92,75 +93,80 @@ def process_block(
     if settings.method == "omnibus":
         return _omnibus(series, block, settings, looks)
     grown = _with_margin(series, block)
-    smooth = despeckled(series, grown, settings.robust.parameters())
-    compare: _Compare = _LogRatio(smooth, settings)
+    images = despeckled(series, grown, settings.robust.parameters())
+    first, history = series.targets[0], settings.robust.history
+    before = list(islice(images, first))
+    compare: _LogRatio | _Robust = _LogRatio(before, settings)
     if states is not None:
-        compare = _Robust(smooth, series.targets[0], grown, settings, states)
+        compare = _Robust(before, grown, settings, states)
     watch = Persistence(
         grown.core_size,
         bands=series.bands,
-        images=len(smooth),
+        remember=history,
         threshold=threshold_of(settings),
         confirm=1 if settings.time is not None else settings.confirm,
     )
-    found: RobustDifference | None = None
-    for target in series.targets:
-        past = slice(max(target - settings.robust.history, 0), target)
-        found, strength = compare(target, past, watch.use[past])
+    del before
+    for target, image in zip(series.targets, images, strict=True):
+        found, strength = compare(target, image, watch.use[: min(target, history)])
         watch.update(target, strength, found.difference)
-    layers = _persistent(series, watch, settings)
-    if "expected" in layer_types(settings, series.bands) and found is not None:
+    layers = _persistent(series, watch)
+    if "expected" in layer_types(settings, series.bands):
         layers |= {"expected": found.expected, "sigma": found.sigma}
     rows, columns = (
-        slice(c.start - g, c.stop - g)
-        for c, g in zip(block.core, grown.core_offset, strict=True)
+        slice(core.start - margin, core.stop - margin)
+        for core, margin in zip(block.core, grown.core_offset, strict=True)
     )
     return {name: values[..., rows, columns] for name, values in layers.items()}
 
 
 def _with_margin(series: OrbitSeries, block: Block) -> Block:
     """Keep as core all that is read but for the despeckling's own halo."""
-    part = tuple(
-        slice(
-            r.start + (TV_HALO if r.start > 0 else 0),
-            r.stop - (TV_HALO if r.stop < length else 0),
-        )
-        for r, length in zip(block.read, series.size, strict=True)
+    (top, bottom), (left, right) = (
+        (part.start + TV_HALO * (part.start > 0), part.stop - TV_HALO * (part.stop < length))
+        for part, length in zip(block.read, series.size, strict=True)
     )
-    (top, bottom), (left, right) = ((p.start, p.stop) for p in part)
-    offset, size = type(block.core_offset)(top, left), type(block.core_size)(bottom - top, right - left)
-    return Block(offset, size, block.read_offset, block.read_size)
+    return Block(Offset(top, left), Size(bottom - top, right - left), block.read_offset, block.read_size)
 
 
-_Compare = Callable[[int, slice, NDArray[np.bool_]], tuple[RobustDifference, FloatArray]]
+class _Ring:
+    """The latest images, each in the place of the oldest one."""
+
+    def __init__(self, length: int, images: Sequence[FloatArray]) -> None:
+        self.images = np.empty((length, *images[0].shape), images[0].dtype)
+        for time, image in enumerate(images):
+            self.images[time] = image
+
+    def put(self, time: int, image: FloatArray) -> None:
+        self.images[time % len(self.images)] = image
+
+    def before(self, time: int) -> FloatArray:
+        """Give the images before one, in any order."""
+        return self.images[:time]
 
 
 class _Robust:
-    """Compares image after image with its history, and keeps each without its scene's state."""
+    """Compares image after image with its history, and keeps each with and without its scene's state."""
 
     def __init__(
-        self, smooth: FloatArray, first: int, block: Block, settings: DetectSettings, states: SceneStates
+        self, before: Sequence[FloatArray], block: Block, settings: DetectSettings, states: SceneStates
     ) -> None:
-        self._smooth, self._states, self._part = smooth, states, block.core
-        self._parameters = settings.robust.parameters()
-        self._level = np.empty_like(smooth)
-        mean, spread = usual(smooth[:first])
-        for image in range(first):
-            self._take_off(image, mean, spread)
+        self._states, self._part, self._parameters = states, block.core, settings.robust.parameters()
+        self._smooth = _Ring(settings.robust.history, before)
+        ground = usual(self._smooth.before(len(before)))
+        levels = [image - self._state(time, *ground)[0] for time, image in enumerate(before)]
+        self._level = _Ring(settings.robust.history, levels)
 
-    def _take_off(self, image: int, mean: FloatArray, spread: FloatArray) -> tuple[FloatArray, FloatArray]:
-        state = self._states.at(image, self._part, mean, spread, self._parameters.degree)
-        self._level[image] = self._smooth[image] - state[0]
-        return state
+    def _state(self, time: int, mean: FloatArray, spread: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return self._states.at(time, self._part, mean, spread, self._parameters.degree)
 
-    def __call__(
-        self, target: int, past: slice, use: NDArray[np.bool_]
-    ) -> tuple[RobustDifference, FloatArray]:
+    def __call__(self, time: int, image: FloatArray, use: BoolArray) -> tuple[RobustDifference, FloatArray]:
         parameters = self._parameters
-        offset, inflation = self._take_off(target, *usual_ground(self._smooth[past], use))
-        found = compare_with_history(
-            self._level[target], self._level[past], offset, inflation, parameters, use=use
-        )
+        offset, inflation = self._state(time, *usual_ground(self._smooth.before(time), use))
+        level = image - offset
+        found = compare_with_history(level, self._level.before(time), offset, inflation, parameters, use=use)
+        self._smooth.put(time, image)
+        self._level.put(time, level)
         strength = change_strength(
             found.standardised, regularisation=parameters.regularisation, iterations=parameters.tv_iterations
         )
@@ -170,64 +176,65 @@ class _Robust:
 class _LogRatio:
     """Compares image after image with the plain mean of its history."""
 
-    def __init__(self, smooth: FloatArray, settings: DetectSettings) -> None:
-        self._smooth, self._fewest = smooth, settings.robust.fewest
+    def __init__(self, before: Sequence[FloatArray], settings: DetectSettings) -> None:
+        self._smooth, self._fewest = _Ring(settings.robust.history, before), settings.robust.fewest
 
-    def __call__(
-        self, target: int, past: slice, use: NDArray[np.bool_]
-    ) -> tuple[RobustDifference, FloatArray]:
-        history = np.where(use[:, None], self._smooth[past], np.nan)
-        mean, spread = usual(history)
-        enough = np.isfinite(history).sum(axis=0) >= self._fewest
+    def __call__(self, time: int, image: FloatArray, use: BoolArray) -> tuple[RobustDifference, FloatArray]:
+        history = self._smooth.before(time)
+        mean, spread = usual(history, use)
+        enough = (np.isfinite(history) & use[:, None]).sum(axis=0) >= self._fewest
         expected = np.where(enough, mean, np.nan)
-        difference = self._smooth[target] - expected
+        difference = image - expected
+        self._smooth.put(time, image)
         strength = change_strength(difference, regularisation=0, iterations=1)
         return RobustDifference(expected, spread, difference, difference), strength
 
 
-def _persistent(series: OrbitSeries, watch: Persistence, settings: DetectSettings) -> Layers:
+def _persistent(series: OrbitSeries, watch: Persistence) -> Layers:
     held = watch.result()
     known = np.isfinite(held.score)
-    change = np.where(known, (held.first >= 0).astype(np.uint8), np.uint8(255))
-    date = np.where(held.first >= 0, series.days[held.first], -1).astype(np.int32)
-    count = np.where(known, held.count, np.uint16(65535)).astype(np.uint16)
     return {
-        "change": change, "score": held.score, "date": date, "count": count, "difference": held.difference
-    }  # fmt: skip
+        "change": np.where(known, held.first >= 0, _NO_CHANGE_DATA).astype(np.uint8),
+        "score": held.score,
+        "date": np.where(held.first >= 0, series.days[held.first], -1).astype(np.int32),
+        "count": np.where(known, held.count, _NO_COUNT_DATA).astype(np.uint16),
+        "difference": held.difference,
+    }
 
 
 def _omnibus(series: OrbitSeries, block: Block, settings: DetectSettings, looks: float) -> Layers:
-    if settings.time is not None:
-        return _omnibus_last(series, block, settings, looks)
-    state = OmnibusState(block.core_size, series.bands, looks, settings.omnibus.significance)
+    judge = _omnibus_last if settings.time is not None else _omnibus_series
+    known_looks = looks if np.isfinite(looks) else 1.0
+    layers = judge(series, block, known_looks, settings.omnibus.significance)
+    if known_looks != looks and (layers["change"] != _NO_CHANGE_DATA).any():
+        raise InputError(f"{series.name}: the number of looks cannot be estimated; set omnibus.looks")
+    return layers
+
+
+def _omnibus_series(series: OrbitSeries, block: Block, looks: float, significance: float) -> Layers:
+    state = OmnibusState(block.core_size, series.bands, looks, significance)
     for image in range(len(series.times)):
         state.update(series.read(block.core, slice(image, image + 1))[0])
     found = state.result()
-    known = found.observations >= 2
-    score = -np.log10(np.maximum(found.p_value, np.finfo(np.float32).tiny))
-    return {
-        "change": np.where(known, found.count > 0, 255).astype(np.uint8),
-        "score": np.where(known, score, np.nan).astype(np.float32),
-        "date": np.where(found.first >= 0, series.days[found.first], -1).astype(np.int32),
-        "count": np.where(known, found.count, 65535).astype(np.uint16),
-    }
+    days = np.where(found.first >= 0, series.days[found.first], -1)
+    return _omnibus_layers(found.p_value, found.observations >= 2, days, found.count)
 
 
-def _omnibus_last(series: OrbitSeries, block: Block, settings: DetectSettings, looks: float) -> Layers:
+def _omnibus_last(series: OrbitSeries, block: Block, looks: float, significance: float) -> Layers:
     """Judge the last image alone, by its step of the test."""
-    found = omnibus(
-        series.read(block.core), looks, settings.omnibus.significance, steps=True, step_p_values=True
-    )
+    found = omnibus(series.read(block.core), looks, significance, steps=True, step_p_values=True)
     if found.steps is None or found.step_p_values is None:
         raise RuntimeError("the omnibus test gave no steps")
     p_value, changed = found.step_p_values[-1], found.steps[-1]
-    known = np.isfinite(p_value)
+    days = np.where(changed, series.days[-1], -1)
+    return _omnibus_layers(p_value, np.isfinite(p_value), days, changed)
+
+
+def _omnibus_layers(p_value: FloatArray, known: BoolArray, days: NDArray[Any], count: NDArray[Any]) -> Layers:
     score = -np.log10(np.maximum(p_value, np.finfo(np.float32).tiny))
     return {
-        "change": np.where(known, changed, 255).astype(np.uint8),
+        "change": np.where(known, count > 0, _NO_CHANGE_DATA).astype(np.uint8),
         "score": np.where(known, score, np.nan).astype(np.float32),
-        "date": np.where(known & changed, series.days[-1], -1).astype(np.int32),
-        "count": np.where(known, changed, 65535).astype(np.uint16),
+        "date": np.where(known, days, -1).astype(np.int32),
+        "count": np.where(known, count, _NO_COUNT_DATA).astype(np.uint16),
     }
-
-

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from terradelta.errors import CubeError, InputError
+from terradelta.errors import CubeError
 from terradelta.types import FloatArray, Size
 from terradelta.windows import Slices
 from terradelta.workflows.config import DetectSettings
@@ -57,9 +57,9 @@ class OrbitSeries:
 
     def read(self, part: Slices, images: slice = slice(None)) -> FloatArray:
         """Read (time, band, y, x) of a part, linear power; values of zero or less are no data."""
-        values = self.backscatter[images, :, part[0], part[1]].to_numpy().astype(np.float32, copy=True)
-        values[~(values > 0) | ~np.isfinite(values)] = np.nan
-        return np.asarray(values)
+        values = np.array(self.backscatter[images, :, part[0], part[1]].to_numpy(), np.float32)
+        values[~((values > 0) & (values < np.inf))] = np.nan
+        return values
 
     def acquisitions(self) -> list[dict[str, Any]]:
         """Name every image by time, orbit, platform and source."""
@@ -78,7 +78,7 @@ class OrbitSeries:
         ]
 
 
-def orbit_series(tree: xr.DataTree, settings: DetectSettings) -> list[OrbitSeries]:
+def orbit_series(tree: xr.DataTree, settings: DetectSettings) -> tuple[list[OrbitSeries], list[str]]:
     """Split a cube's radar images by orbit and choose the targets.
 
     Parameters
@@ -90,77 +90,82 @@ def orbit_series(tree: xr.DataTree, settings: DetectSettings) -> list[OrbitSerie
 
     Returns
     -------
-    list of OrbitSeries
+    series : list of OrbitSeries
         One per orbit that has enough images.
+    left_out : list of str
+        Why others have not, each in one line.
 
     Raises
     ------
     CubeError
-        If there is no radar, no such orbit, or nowhere enough images.
-    InputError
-        If a date cannot be read.
+        If there is no radar, one of the orbits is missing, or nowhere are enough images.
     """
     if "sar" not in tree.children or not tree["sar"].sizes.get("time", 0):
         raise CubeError("the cube holds no radar images; add some with `terradelta cube import`")
     radar = tree["sar"].to_dataset()
-    labels = _labels(radar)
-    wanted = {name: index for name, index in labels.items() if _chosen(name, settings.orbits)}
-    if not wanted:
-        raise CubeError(f"none of the orbits {settings.orbits} is in the cube; it has {', '.join(labels)}")
-    period = _period(radar["time"].values, settings)
-    found = [_one(name, radar["backscatter"][index], period, settings) for name, index in wanted.items()]
-    series = [one for one in found if isinstance(one, OrbitSeries)]
+    wanted = _wanted(_by_orbit(radar), settings.orbits)
+    chosen = {name: _chosen(radar["backscatter"][index], settings) for name, index in wanted.items()}
+    series = [
+        OrbitSeries(name, radar["backscatter"][wanted[name][found.images]], found.targets)
+        for name, found in chosen.items()
+        if isinstance(found, _Chosen)
+    ]
+    left_out = [f"{name} {found}" for name, found in chosen.items() if isinstance(found, str)]
     if not series:
-        raise CubeError("; ".join(str(one) for one in found))
-    return series
+        raise CubeError("; ".join(left_out))
+    return series, left_out
 
 
-def _labels(radar: xr.Dataset) -> dict[str, NDArray[np.intp]]:
+def _by_orbit(radar: xr.Dataset) -> dict[str, NDArray[np.intp]]:
+    """Give the places of the images of every orbit."""
     numbers, directions = radar["relative_orbit"].values, radar["orbit_direction"].values
-    names = np.array(
-        [f"orbit-{int(n):03d}" + (f"-{d}" if d else "") for n, d in zip(numbers, directions, strict=True)]
-    )
+    pairs = zip(numbers, directions, strict=True)
+    names = np.array([f"orbit-{int(number):03d}" + (f"-{way}" if way else "") for number, way in pairs])
     return {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
 
 
-def _chosen(name: str, orbits: list[int]) -> bool:
-    return not orbits or int(name.split("-")[1]) in orbits
-
-
-def _period(times: NDArray[np.datetime64], settings: DetectSettings) -> tuple[np.datetime64, np.datetime64]:
-    """First and last moment of the targets; a day includes all of its hours."""
-    if settings.time == "last":
-        return times.min(), times.max()
-    first = _day(settings.time or settings.start) if settings.time or settings.start else times.min()
-    last = settings.time or settings.end
-    return first, _day(last) + np.timedelta64(1, "D") - np.timedelta64(1, "ns") if last else times.max()
-
-
-def _day(text: str) -> np.datetime64:
-    try:
-        return np.datetime64(text, "D").astype("datetime64[ns]")
-    except ValueError:
-        raise InputError(f"{text!r} is no date; write for example 2024-07-06, or 'last'") from None
-
-
-def _one(
-    name: str, images: xr.DataArray, period: tuple[np.datetime64, np.datetime64], settings: DetectSettings
-) -> OrbitSeries | str:
-    times = images["time"].values
-    before = 1 if settings.method == "omnibus" else settings.robust.fewest
-    targets = np.flatnonzero((times >= period[0]) & (times <= period[1]))
-    if settings.time == "last":
-        targets = targets[-1:]
-    if settings.method == "omnibus" and settings.time is None and len(targets):
-        first = int(targets[0])
-        targets = targets[1:]
-    else:
-        targets = targets[targets >= before]
-        first = max(int(targets[0]) - settings.robust.history, 0) if len(targets) else 0
-    if not len(targets):
-        return (
-            f"{name} has {len(times)} image(s), {str(times[0])[:10]} to {str(times[-1])[:10]}, and none in the "
-            f"period with {before} before it; widen the period or add acquisitions"
+def _wanted(orbits: dict[str, NDArray[np.intp]], numbers: list[int]) -> dict[str, NDArray[np.intp]]:
+    known = {name: int(name.split("-")[1]) for name in orbits}
+    missing = sorted(set(numbers) - set(known.values()))
+    if missing:
+        raise CubeError(
+            f"orbit {', '.join(map(str, missing))} is not in the cube; it has {', '.join(orbits)}"
         )
-    last = int(targets[-1]) + 1
-    return OrbitSeries(name, images[first:last], tuple(int(t) - first for t in targets))
+    return {name: places for name, places in orbits.items() if not numbers or known[name] in numbers}
+
+
+class _Chosen(NamedTuple):
+    """Images of an orbit that are read, and the targets counted from the first of these."""
+
+    images: slice
+    targets: tuple[int, ...]
+
+
+def _chosen(images: xr.DataArray, settings: DetectSettings) -> _Chosen | str:
+    """Choose the targets and their history, or say why there are none."""
+    days = images["time"].values.astype("datetime64[D]")
+    inside = np.flatnonzero(_in_period(days, settings))
+    series_test = settings.method == "omnibus" and settings.time is None
+    before = 1 if settings.method == "omnibus" else settings.robust.fewest
+    targets = inside[1:] if series_test else inside[inside >= before]
+    least = 1 if settings.time is not None or series_test else settings.confirm
+    if len(targets) < least:
+        return _too_few(days, len(targets), least, before)
+    first = int(inside[0]) if series_test else max(int(targets[0]) - settings.robust.history, 0)
+    return _Chosen(slice(first, int(targets[-1]) + 1), tuple(int(target) - first for target in targets))
+
+
+def _in_period(days: NDArray[np.datetime64], settings: DetectSettings) -> NDArray[np.bool_]:
+    if settings.time == "last":
+        return np.asarray(np.arange(len(days)) == len(days) - 1)
+    first = np.datetime64(settings.time or settings.start or days[0], "D")
+    last = np.datetime64(settings.time or settings.end or days[-1], "D")
+    return np.asarray((days >= first) & (days <= last))
+
+
+def _too_few(days: NDArray[np.datetime64], found: int, least: int, before: int) -> str:
+    images = f"{len(days)} images" if len(days) > 1 else "1 image"
+    return (
+        f"has {images} from {days[0]} to {days[-1]}, of which {found} in the period with {before} before it; "
+        f"needed are {least}; choose another period, lower confirm, or add acquisitions"
+    )

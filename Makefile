@@ -1,0 +1,64 @@
+# Each target works alone in a fresh clone, and all that it writes lies in this folder.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CACHE := $(CURDIR)/.cache
+
+export XDG_CACHE_HOME := $(CACHE)
+export MPLCONFIGDIR := $(CACHE)/matplotlib
+export TMPDIR := $(CACHE)/tmp
+export PIP_NO_CACHE_DIR := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONNOUSERSITE := 1
+
+# Small sizes, to see that the measures run; run a script yourself for figures.
+BENCH_cube := --size 512 --dates 4 --repeats 1
+BENCH_omnibus := --size 256 --dates 10 20 --repeat 1
+BENCHES := $(patsubst benchmarks/bench_%.py,%,$(sort $(wildcard benchmarks/bench_*.py)))
+
+.PHONY: help demo test lint bench clean room
+
+help:
+	@echo "make demo    simulate a place, find its changes, write maps and a report to demo/"
+	@echo "make test    all checks: style, types, doctests and tests"
+	@echo "make lint    style and types only"
+	@echo "make bench   the measures in benchmarks/, at small sizes"
+	@echo "make clean   remove everything that these commands made"
+
+demo: $(STAMP) | room
+	$(BIN)/terradelta demo --out demo
+
+lint: $(STAMP) | room
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest
+
+bench: $(STAMP) | room
+	@$(foreach name,$(BENCHES),echo "== $(name)"; $(BIN)/python benchmarks/bench_$(name).py $(BENCH_$(name));)
+
+clean:
+	rm -rf $(VENV) $(CACHE) demo build dist src/*.egg-info .benchmarks .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+room:
+	@mkdir -p $(TMPDIR)
+
+# made anew where it is missing or broken, completed where the lists of packages are newer
+$(STAMP): pyproject.toml constraints.txt requirements.txt | room
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "terradelta needs Python 3.11 or newer as $(PYTHON); name another one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
+		{ echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "installing packages into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@touch $@

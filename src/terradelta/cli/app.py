@@ -1,0 +1,111 @@
+"""All verbs together, and how errors leave the program."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from terradelta.cli import compare, config, cube, demo, detect, doctor, evaluate, export
+from terradelta.cli.options import add_verb
+from terradelta.errors import TerradeltaError
+from terradelta.workflows import config as settings
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="terradelta",
+    help="Satellite time series of a place into maps of what really changed, when, and how sure that is.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+cubes = typer.Typer(help="Make, fill and look at cubes.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(cubes, name="cube")
+
+add_verb(app, "demo", settings.DemoSettings, demo.run)
+add_verb(cubes, "build", settings.BuildSettings, cube.build, positional=("source", "cube"))
+add_verb(cubes, "import", settings.ImportSettings, cube.add, positional=("cube", "source"))
+add_verb(cubes, "info", settings.InfoSettings, cube.info, positional=("cube",))
+add_verb(app, "detect", settings.DetectSettings, detect.run, positional=("cube", "out"))
+add_verb(app, "evaluate", settings.EvaluateSettings, evaluate.run)
+add_verb(app, "export", settings.ExportSettings, export.run, positional=("source", "target"))
+add_verb(app, "compare", settings.CompareSettings, compare.run, positional=("first", "second"))
+app.command("config")(config.config)
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: bool = typer.Option(False, "--version", help="Show the version and stop."),
+    debug: bool = typer.Option(False, "--debug", help="Show where in the program an error arose."),
+) -> None:
+    if version:
+        from terradelta import __version__
+
+        typer.echo(f"terradelta {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code.
+
+    0: done; 1: a difference was found, or something failed; 2: bad input; 130: interrupted.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Instead of those of the process.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    sys.exit(_run([one for one in given if one != "--debug"], debug=debug))
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="terradelta", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt  # the library takes Ctrl-C for itself and is silent about it
+        return int(code or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        return _say("interrupted; the same command goes on where it stopped", INTERRUPTED)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context is not None else "terradelta"
+        return _say(f"{_one_line(error)}; see `{where} --help`", 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except TerradeltaError as error:
+        if debug:
+            traceback.print_exc()
+        return _say(" ".join(str(error).split()), error.exit_code)
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        where, reason = error.filename or "a file", error.strerror or type(error).__name__
+        return _say(
+            f"cannot read or write {where}: {reason}; check the path, its rights and the room there", 2
+        )
+    except Exception as error:
+        if debug:
+            raise
+        text = " ".join(str(error).split())
+        return _say(f"unexpected {type(error).__name__}: {text} (--debug shows where)", 1)
+
+
+def _one_line(error: typer.TyperException) -> str:
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    return " ".join(str(text).split()).rstrip(".")
+
+
+def _say(message: str, code: int) -> int:
+    typer.echo(f"terradelta: {message}", err=True)
+    return code

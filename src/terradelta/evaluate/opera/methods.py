@@ -1,0 +1,194 @@
+"""The methods that are compared: each gives one score per pixel, larger = more change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from terradelta.evaluate.opera.patches import Patch
+from terradelta.expected import RobustParameters, change_strength, robust_difference
+from terradelta.expected.scene import usual
+from terradelta.sar import despeckle_tv, equivalent_looks, omnibus, to_db
+from terradelta.types import FloatArray
+
+__all__ = ["METHODS", "Case", "Images", "Method", "images_of", "looks_of", "score_all"]
+
+Group: TypeAlias = Literal["robust", "ablation", "plain", "test"]
+Scores: TypeAlias = dict[str, FloatArray]
+
+_LEAST_SIGMA = 0.1
+_LEAST_P = 1e-45
+_LEAST_SQUARES = 1e6
+
+
+class Method(NamedTuple):
+    """A row of the table.
+
+    Attributes
+    ----------
+    label : str
+        What the table calls it.
+    group : str
+        Kind of row.
+    """
+
+    label: str
+    group: Group
+
+
+_PLAIN = {
+    "last": "last image (log-ratio)",
+    "mean4": "mean of 4",
+    "mean10": "mean of 10",
+    "z": "z-score, mean and σ of 10",
+}
+_PREPARED = {"raw": "raw", "smooth": "despeckled", "median": "despeckled, median removed"}
+
+METHODS: dict[str, Method] = {
+    "robust": Method("robust", "robust"),
+    "robust-unregularised": Method("robust, without regularisation", "ablation"),
+    "robust-constant": Method("robust, one constant for the scene's state", "ablation"),
+    "robust-least-squares": Method("robust, state fitted by least squares", "ablation"),
+    **{
+        f"{key}-{prepared}": Method(f"{label}; {how}", "plain")
+        for key, label in _PLAIN.items()
+        for prepared, how in _PREPARED.items()
+    },
+    "omnibus": Method("omnibus test, −log₁₀ p of the last step; raw", "test"),
+}
+"""Every computed row by its key, in the order of the table."""
+
+
+class Images(NamedTuple):
+    """The same images three times, each (..., band, y, x); NaN is no data.
+
+    Attributes
+    ----------
+    linear : ndarray
+        Linear power.
+    decibel : ndarray
+        dB, as observed.
+    smooth : ndarray
+        dB, despeckled by total variation.
+    """
+
+    linear: FloatArray
+    decibel: FloatArray
+    smooth: FloatArray
+
+    def at(self, positions: int | list[int]) -> Images:
+        """Give some of the images."""
+        return Images(*(values[positions] for values in self))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One target with what is known before it.
+
+    Attributes
+    ----------
+    target : Images
+        (band, y, x).
+    history : Images
+        (time, band, y, x), in the order of time.
+    looks : float
+        Equivalent number of looks of the patch.
+    """
+
+    target: Images
+    history: Images
+    looks: float
+
+
+def images_of(linear: FloatArray, parameters: RobustParameters) -> Images:
+    """Despeckle images as the robust method does.
+
+    Parameters
+    ----------
+    linear : ndarray
+        (..., band, y, x), linear power.
+    parameters : RobustParameters
+        Weight and iterations.
+
+    Returns
+    -------
+    Images
+        Linear, dB and despeckled dB.
+    """
+    decibel = to_db(linear)
+    smooth = despeckle_tv(decibel, parameters.tv_weight, iterations=parameters.tv_iterations)
+    return Images(linear, decibel, smooth)
+
+
+def looks_of(patch: Patch) -> float:
+    """Equivalent number of looks of a patch: that of its most homogeneous band, over all dates."""
+    return max(1.0, max(equivalent_looks(patch.linear[:, band]) for band in range(len(patch.bands))))
+
+
+def score_all(case: Case, parameters: RobustParameters) -> Scores:
+    """Score one target by every method.
+
+    Parameters
+    ----------
+    case : Case
+        Target and history.
+    parameters : RobustParameters
+        Of the robust method; its ablations change one of them each.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Key of `METHODS` to (y, x); NaN where the method has no data.
+    """
+    scores = dict(_robust(case, parameters))
+    scores.update(_plain(case))
+    scores["omnibus"] = _omnibus(case)
+    return {key: scores[key] for key in METHODS}
+
+
+def _robust(case: Case, parameters: RobustParameters) -> Iterator[tuple[str, FloatArray]]:
+    target, history = case.target.decibel, case.history.decibel
+    found, strength = robust_difference(target, history, parameters)
+    yield "robust", strength
+    yield "robust-unregularised", change_strength(found.standardised, regularisation=0, iterations=1)
+    yield "robust-constant", robust_difference(target, history, replace(parameters, degree=0))[1]
+    least_squares = replace(parameters, cutoff=_LEAST_SQUARES, fit_iterations=1)
+    yield "robust-least-squares", robust_difference(target, history, least_squares)[1]
+
+
+def _plain(case: Case) -> Iterator[tuple[str, FloatArray]]:
+    target, history = case.target, case.history
+    prepared = {
+        "raw": (target.decibel, history.decibel),
+        "smooth": (target.smooth, history.smooth),
+        "median": (_without_median(target.smooth), _without_median(history.smooth)),
+    }
+    methods: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
+        "last": lambda new, old: new - old[-1],
+        "mean4": lambda new, old: new - usual(old[-4:])[0],
+        "mean10": lambda new, old: new - usual(old)[0],
+        "z": _standardised,
+    }
+    for key, difference in methods.items():
+        for name, (new, old) in prepared.items():
+            yield f"{key}-{name}", np.sqrt((difference(new, old) ** 2).sum(axis=0))
+
+
+def _standardised(new: FloatArray, old: FloatArray) -> FloatArray:
+    mean, sigma = usual(old)
+    return np.asarray((new - mean) / np.maximum(sigma, _LEAST_SIGMA))
+
+
+def _without_median(images: FloatArray) -> FloatArray:
+    """Take the median of each band of each image off, over its valid pixels."""
+    return np.asarray(images - np.nanmedian(images, axis=(-2, -1), keepdims=True))
+
+
+def _omnibus(case: Case) -> FloatArray:
+    series = np.concatenate([case.history.linear, case.target.linear[None]])
+    steps = omnibus(series, case.looks, step_p_values=True).step_p_values
+    last = np.asarray(steps, np.float64)[-1]
+    return np.asarray(-np.log10(np.maximum(last, _LEAST_P)))

@@ -1,0 +1,90 @@
+"""Experiments on real data, wired."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import rasterio
+
+from terradelta.sources import build_cube
+from terradelta.workflows.config import DetectSettings, EvaluateSettings
+from terradelta.workflows.detect import run_detect
+from terradelta.workflows.progress import Progress, no_progress
+
+__all__ = ["run_evaluate"]
+
+_PATCHES = {
+    "292320": ("", "T137-292320-IW2*"),
+    "292321": ("", "T137-292321-IW2*"),
+    "292323": ("", "T137-292323-IW2*"),
+    "292324": ("", "T137-292324-IW2*"),
+    "292324-long": ("long_25x25", "T137-292324-IW2*"),
+}
+
+
+class _Dated(NamedTuple):
+    """One patch: share of changed pixels, and the date that most of them have."""
+
+    patch: str
+    share: float
+    date: str
+    dated_share: float
+
+    def row(self) -> str:
+        return f"| {self.patch} | {self.share:.1%} | {self.date} | {self.dated_share:.0%} |"
+
+
+def run_evaluate(settings: EvaluateSettings, progress: Progress = no_progress) -> str:
+    """Score the methods on OPERA patches, then find and date real change there with `detect`.
+
+    Parameters
+    ----------
+    settings : EvaluateSettings
+        Data, folder and seed.
+    progress : callable
+        See `show_progress`.
+
+    Returns
+    -------
+    str
+        Two Markdown tables, also in ``opera.md`` and ``dated.md``.
+
+    Raises
+    ------
+    SourceError
+        If the data are not there.
+    """
+    from terradelta.evaluate import opera
+
+    opera.run(settings.data, settings.out, seed=settings.seed, progress=progress)
+    dated = [_date(settings, patch, progress) for patch in _PATCHES]
+    table = "\n".join(
+        [
+            "| patch | changed over the whole period | most frequent date | of the changed pixels |",
+            "| --- | --- | --- | --- |",
+            *(one.row() for one in dated),
+        ]
+    )
+    (settings.out / "dated.md").write_text(table + "\n", encoding="utf-8")
+    return (settings.out / "opera.md").read_text(encoding="utf-8") + "\n" + table
+
+
+def _date(settings: EvaluateSettings, patch: str, progress: Progress) -> _Dated:
+    folder, pattern = _PATCHES[patch]
+    cube, out = settings.out / "cubes" / f"{patch}.zarr", settings.out / patch
+    build_cube(settings.data / folder, cube, pattern=pattern)
+    run_detect(DetectSettings(cube=cube, out=out, workers=1), progress)
+    change, date = _read(out / "change.tif"), _read(out / "date.tif")
+    changed = change == 1
+    if not changed.any():
+        return _Dated(patch, 0.0, "none", 0.0)
+    days, numbers = np.unique(date[changed], return_counts=True)
+    most = np.datetime64(int(days[numbers.argmax()]), "D")
+    return _Dated(patch, changed.sum() / (change != 255).sum(), str(most), numbers.max() / numbers.sum())
+
+
+def _read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as file:
+        return np.asarray(file.read(1))
