@@ -20,6 +20,7 @@ export PYTHONNOUSERSITE := 1
 # Small sizes, to see that the measures run; run a script yourself for figures.
 BENCH_cube := --size 512 --dates 4 --repeats 1
 BENCH_omnibus := --size 256 --dates 10 20 --repeat 1
+BENCH_detect := --sizes 200 --dates 12 --memory 1GiB --methods robust omnibus
 BENCHES := $(patsubst benchmarks/bench_%.py,%,$(sort $(wildcard benchmarks/bench_*.py)))
 
 .PHONY: help demo test lint bench clean room
@@ -40,7 +41,8 @@ lint: $(STAMP) | room
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest
+	@rm -rf $(TMPDIR)/test && mkdir $(TMPDIR)/test
+	TMPDIR=$(TMPDIR)/test $(BIN)/pytest
 
 bench: $(STAMP) | room
 	@$(foreach name,$(BENCHES),echo "== $(name)"; $(BIN)/python benchmarks/bench_$(name).py $(BENCH_$(name));)

@@ -21,7 +21,7 @@ GROUP_IS_GONE = 10.0
 
 
 def interrupt(arguments: list[str], at: str, log: Path) -> tuple[int, list[str]]:
-    """Start a command as a terminal does, press Ctrl-C once it says `at`, and give its code and complaints."""
+    """Start a command as a terminal does, press Ctrl-C once it says `at`; give its code and what it said."""
     with log.open("w") as stream:
         process = subprocess.Popen(arguments, stderr=stream, stdout=stream, start_new_session=True)
         try:
@@ -57,7 +57,9 @@ def alive(group: int) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("at", ["filling the cube: 0", "filling the cube: 7"])
+@pytest.mark.parametrize(
+    "at", ["filling the cube: 7", pytest.param("filling the cube: 0", marks=pytest.mark.slow)]
+)
 def test_cube_build(tmp_path: Path, images: Path, cube: Path, field: Any, cli: Any, at: str):
     path = tmp_path / "field.zarr"
     code, lines = interrupt(field.command("cube", "build", images, path), at, tmp_path / "log")
@@ -73,7 +75,7 @@ def test_cube_build(tmp_path: Path, images: Path, cube: Path, field: Any, cli: A
 @pytest.mark.parametrize(
     ("workers", "at"),
     [
-        (1, "state of the scenes: 0"),
+        pytest.param(1, "state of the scenes: 0", marks=pytest.mark.slow),
         (1, "blocks: 0"),
         pytest.param(1, "writing products: 0", marks=pytest.mark.slow),
         (2, "state of the scenes: 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_detect_again_says_that_all_is_done(found: Path, cube: Path, field: Any,
     ("options", "unit"),
     [
         (["--method", "omnibus", "--set", "omnibus.significance=0.01"], "-log10 of the p-value"),
-        (["--method", "logratio", "--start", "2021-03-01", "--end", "2021-06-30", "--orbits", "37,88"], "dB"),
+        (["--method", "logratio", "--start", "2021-03-01", "--end", "2021-06-30", "--orbits", "37,37"], "dB"),
         (["--time", "last", "--threshold", "3"], "standard deviations"),
     ],
     ids=["omnibus", "logratio", "last"],
@@ -122,16 +123,20 @@ def test_export_to_every_format(tmp_path: Path, found: Path, cli: Any):
     assert read(tmp_path / "part.tif").shape == (25, 20)
 
 
-def test_compare_says_where(tmp_path: Path, found: Path, cube: Path, cli: Any):
+def test_compare_says_where(tmp_path: Path, found: Path, cli: Any):
     cli("compare", found, found).done("are equal within 1e-06")
-    cli("detect", cube, tmp_path / "other", "--workers", 1, "--threshold", "4").done()
+    shutil.copytree(found, tmp_path / "other")
+    with rasterio.open(tmp_path / "other" / "score.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        score = file.read(1)
+        score[7, 3] += 1
+        file.write(score, 1)
     result = cli("compare", found, tmp_path / "other")
-    assert result.code == 1
-    assert result.err == ""
-    assert any(
-        line.startswith("change.tif: ") and "pixels differ; first at row" in line
-        for line in result.out.splitlines()
+    assert (result.code, result.err) == (1, "")
+    assert result.out.startswith(
+        "score.tif: 1 of 9216 pixels differ; first at row 7, column 3 (x 500070, y 4999850)"
     )
+    assert len(result.out.splitlines()) == 1
+    cli("compare", found, tmp_path / "other", "--tolerance", 2).done("equal within 2")
 
 
 @pytest.mark.parametrize("verb", sorted(SETTINGS))

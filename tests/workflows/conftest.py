@@ -16,7 +16,7 @@ from terradelta.workflows.config import DetectSettings, load_settings
 from terradelta.workflows.detect import run
 
 IMAGES, CHANGED_FROM = 16, 9
-QUICK = {"history": 6, "fewest": 3, "tv_iterations": 15}
+QUICK = {"history": 6, "fewest": 3, "tv_iterations": 15, "degree": 1, "fit_iterations": 4}
 CHANGE = (slice(30, 52), slice(40, 66))
 
 

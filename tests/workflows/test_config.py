@@ -79,7 +79,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, text, words):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(ConfigError, match="no configuration at .*`terradelta config VERB` writes one"):
+    with pytest.raises(ConfigError, match=r"no configuration at .*`terradelta config VERB` writes one"):
         load(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    _listen(debug=debug)
     sys.exit(_run([one for one in given if one != "--debug"], debug=debug))
 
 
@@ -99,6 +101,23 @@ def _run(arguments: list[str], *, debug: bool) -> int:
             raise
         text = " ".join(str(error).split())
         return _say(f"unexpected {type(error).__name__}: {text} (--debug shows where)", 1)
+
+
+class _Notes(logging.Handler):
+    """Shows what the program wants known as a line on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"note: {record.getMessage()}", err=True)
+
+
+def _listen(*, debug: bool) -> None:
+    """Show notes of this program, and those of the libraries only with ``--debug``."""
+    own, others = logging.getLogger("terradelta"), logging.getLogger()
+    own.handlers, own.propagate = [_Notes()], False
+    if debug:
+        logging.basicConfig()
+    elif not others.handlers:
+        others.addHandler(logging.NullHandler())
 
 
 def _one_line(error: typer.TyperException) -> str:

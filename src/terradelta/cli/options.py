@@ -86,7 +86,7 @@ def _argument(key: str, field: FieldInfo) -> inspect.Parameter:
 
 def _option(key: str, field: FieldInfo) -> inspect.Parameter:
     flag = f"--{key.replace('_', '-')}"
-    default = field.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    default = field.get_default(call_default_factory=True)
     silent = field.is_required() or isinstance(default, bool) or default in (None, [], "")
     more = " (required)" if field.is_required() else "" if silent else f" [default: {default}]"
     kind = _base(field)

@@ -11,7 +11,6 @@ from typing import Any
 import dask.array as da
 import geopandas as gpd
 import numpy as np
-import pyogrio
 import rasterio
 import shapely
 import xarray as xr
@@ -22,6 +21,7 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from terradelta.errors import InputError
+from terradelta.products.files import require_room
 from terradelta.products.layers import LAYERS
 from terradelta.products.maps import draw_map
 from terradelta.products.preview import load_preview
@@ -86,6 +86,8 @@ def _clip(job: Job, layer: str, target: Path) -> None:
     """Copy a part of a raster by blocks into a plain GeoTIFF, with its tags and colours."""
     with rasterio.open(job.path(layer)) as source:
         floats = source.dtypes[0].startswith("float")
+        pixels = int(job.window.height) * int(job.window.width) * source.count
+        require_room(target.parent, pixels * np.dtype(source.dtypes[0]).itemsize)
         profile = {
             "driver": "GTiff", "dtype": source.dtypes[0], "nodata": source.nodata, "count": source.count,
             "height": job.window.height, "width": job.window.width, "crs": source.crs, "tiled": True,
@@ -145,6 +147,7 @@ def _dataset(job: Job) -> xr.Dataset:
 
 def _netcdf(job: Job, target: Path) -> Path:
     dataset = _dataset(job)
+    require_room(target.parent, dataset.nbytes)  # on a full disk HDF5 would crash the whole process
     for array in dataset.data_vars.values():
         array.encoding |= {"zlib": True, "complevel": 4}
     dataset.to_netcdf(target, engine="h5netcdf")
@@ -191,7 +194,8 @@ def _vector(driver: str, **options: Any) -> Callable[[Job, Path], Path]:
 
 def _require_whole(target: Path, number: int) -> None:
     """Refuse a file that ends early: on a full disk some drivers say nothing."""
-    if pyogrio.read_info(target, force_feature_count=True)["features"] != number:
+    there = gpd.read_file(target)
+    if len(there) != number or there.geometry.isna().any():
         raise OSError(f"{target.name} is not whole")
 
 

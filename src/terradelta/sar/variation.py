@@ -13,6 +13,8 @@ from terradelta.types import FloatArray
 
 __all__ = ["TV_HALO", "despeckle_tv"]
 
+_MARGIN = 8
+
 TV_HALO = 32
 """Pixels to read around a block so that its result equals that of the whole image within 1e-4 dB."""
 
@@ -86,8 +88,11 @@ def _smooth_one(image: FloatArray, weight: float, iterations: int, out: FloatArr
     filled = image if valid.all() else _filled(image, valid)
     # the solver keeps the mean, so a centred image loses less to rounding in float32
     mean = filled.mean(dtype=np.float64).astype(image.dtype)
-    smooth = denoise_tv_bregman(filled - mean, weight=weight, max_num_iter=iterations, eps=0.0)
-    np.copyto(out, np.reshape(smooth, image.shape) + mean, where=valid)
+    # at its rim the solver smooths less; a mirrored margin moves that rim outside
+    mirrored = np.pad(filled - mean, _MARGIN, mode="symmetric")
+    smooth = denoise_tv_bregman(mirrored, weight=weight, max_num_iter=iterations, eps=0.0)
+    smooth = np.reshape(smooth, mirrored.shape)[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+    np.copyto(out, smooth + mean, where=valid)
 
 
 def _filled(image: FloatArray, valid: np.ndarray) -> FloatArray:

@@ -45,7 +45,8 @@ class FillReport:
     weather_days: int = 0
 
     def __str__(self) -> str:
-        parts = [f"{self.added} acquisition{'s' if self.added != 1 else ''} added", f"{self.skipped} there already"]
+        added = "1 acquisition" if self.added == 1 else f"{self.added} acquisitions"
+        parts = [f"{added} added", f"{self.skipped} there already"]
         parts += [f"{len(self.empty)} empty"] if self.empty else []
         parts += [f"{len(self.failures)} left out"] if self.failures else []
         parts += [f"layers {', '.join(self.static)}"] if self.static else []

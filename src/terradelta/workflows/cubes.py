@@ -24,7 +24,9 @@ def build_from(settings: BuildSettings, progress: Progress = no_progress) -> Fil
     options |= {"crs": settings.crs, "resolution": settings.resolution}
     if settings.bounds:
         options["bounds"] = tuple(settings.bounds)
-    return _followed(lambda tell: build_cube(settings.source, settings.cube, progress=tell, **options), progress)
+    return _followed(
+        lambda tell: build_cube(settings.source, settings.cube, progress=tell, **options), progress
+    )
 
 
 def import_from(settings: ImportSettings, progress: Progress = no_progress) -> FillReport:
@@ -36,7 +38,9 @@ def import_from(settings: ImportSettings, progress: Progress = no_progress) -> F
         From `import_into`.
     """
     options = _options(settings)
-    return _followed(lambda tell: import_into(settings.cube, settings.source, progress=tell, **options), progress)
+    return _followed(
+        lambda tell: import_into(settings.cube, settings.source, progress=tell, **options), progress
+    )
 
 
 def _options(settings: BuildSettings | ImportSettings) -> dict[str, Any]:
@@ -47,7 +51,9 @@ def _options(settings: BuildSettings | ImportSettings) -> dict[str, Any]:
     }
 
 
-def _followed(work: Callable[[Callable[[int, int, str], None]], FillReport], progress: Progress) -> FillReport:
+def _followed(
+    work: Callable[[Callable[[int, int, str], None]], FillReport], progress: Progress
+) -> FillReport:
     """Turn the sources' own way of telling how far they are into a bar."""
     step: Any = None
     advance: Any = None

@@ -47,7 +47,8 @@ def run_demo(settings: DemoSettings, progress: Progress = no_progress) -> list[s
         write_cube(tree, cube)
         advance(1)
     run_detect(DetectSettings(cube=cube, out=out), progress)
-    return _compare_with_truth(open_cube(cube), out) + [
+    return [
+        *_compare_with_truth(open_cube(cube), out),
         f"Report:  {out / 'report.html'}  (open it in a browser)",
         f"Maps:    {out / 'change.tif'} and the other .tif files  (open them in QGIS; styles lie beside)",
         f"Places:  {out / 'polygons.gpkg'}",

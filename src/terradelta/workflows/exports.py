@@ -27,5 +27,3 @@ def export_results(settings: ExportSettings) -> Path:
         bbox=west_south_east_north,  # type: ignore[arg-type]
         bbox_crs=settings.bounds_crs,
     )
-
-

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +19,7 @@ from types import TracebackType
 from typing import TypeVar
 
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from terradelta.errors import TerradeltaError
 from terradelta.workflows.config import DetectSettings
@@ -46,8 +49,8 @@ class Context:
 class Crew(AbstractContextManager["Crew"]):
     """Runs tasks in this process, or in several when the cube lies on disk.
 
-    The other processes end when the context does, at once after an error or Ctrl-C, and also when this
-    process is killed: each watches a pipe that closes then.
+    The other processes end when the context does: without finishing their tasks after an error or Ctrl-C, and
+    also when this process is killed, as each watches a pipe that closes then.
 
     Parameters
     ----------
@@ -63,6 +66,8 @@ class Crew(AbstractContextManager["Crew"]):
         self._context = context
         self._pool: ProcessPoolExecutor | None = None
         self._ahead = 2 * workers
+        # threads on matrices as small as these spend their time waiting for each other
+        self._limits = threadpool_limits(limits=1, user_api="blas")
         if cube is not None and workers > 1:
             processes = multiprocessing.get_context("spawn")
             self._life, self._lifeline = processes.Pipe(duplex=False)
@@ -76,6 +81,7 @@ class Crew(AbstractContextManager["Crew"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._limits.restore_original_limits()
         if self._pool is None:
             return
         if kind is not None:
@@ -145,22 +151,35 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+_GRACE = 5.0
 _CONTEXT: list[Context] = []
+_STOPPING = threading.Event()
 
 
 def _begin(life: Connection, cube: str, settings: DetectSettings) -> None:
     from terradelta.cube import open_cube
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with, args=(life,), daemon=True).start()
+    threadpool_limits(limits=1, user_api="blas")
     _CONTEXT[:] = [Context.of(open_cube(cube), settings)]
 
 
 def _end_with(life: Connection) -> None:
-    """Wait until the other end of a pipe closes, and end this process."""
+    """Wait until the other end of a pipe closes, and end this process: in order, or else after a while."""
     life.poll(None)
+    _STOPPING.set()
+    _thread.interrupt_main(signal.SIGTERM)
+    time.sleep(_GRACE)
     os._exit(1)
 
 
+def _stop(number: int, frame: object) -> None:
+    raise SystemExit(1)
+
+
 def _in_worker(task: Callable[[Context, Item], Result], item: Item) -> Result:
+    if _STOPPING.is_set():
+        raise SystemExit(1)
     return task(_CONTEXT[0], item)

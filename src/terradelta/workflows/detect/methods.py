@@ -213,7 +213,7 @@ def _omnibus(series: OrbitSeries, block: Block, settings: DetectSettings, looks:
 
 def _omnibus_series(series: OrbitSeries, block: Block, looks: float, significance: float) -> Layers:
     state = OmnibusState(block.core_size, series.bands, looks, significance)
-    for image in range(len(series.times)):
+    for image in range(len(series)):
         state.update(series.read(block.core, slice(image, image + 1))[0])
     found = state.result()
     days = np.where(found.first >= 0, series.days[found.first], -1)

@@ -159,7 +159,7 @@ class _Job:
     @classmethod
     def of(cls, tree: xr.DataTree, context: Context, store: Store) -> _Job:
         series = list(context.series.values())
-        images, bands = max(len(one.times) for one in series), max(one.bands for one in series)
+        images, bands = max(len(one) for one in series), max(one.bands for one in series)
         most = most_workers(context.settings, series[0].size) if tree.encoding.get("source") else 1
         workers, block = choose(context.settings, series[0].size, images, bands, most=most, block=store.block)
         if store.block is None:

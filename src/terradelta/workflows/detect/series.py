@@ -26,19 +26,27 @@ class OrbitSeries:
     name : str
         Such as ``orbit-137-ascending``.
     backscatter : xarray.DataArray
-        (time, band, y, x), linear power, lazy.
+        (time, band, y, x) of the whole cube, all orbits, linear power, lazy.
+    places : tuple of int
+        Where the images of this orbit lie in it. They are read one by one: choosing them all at once would
+        make dask read whole chunks for every small part.
     targets : tuple of int
         Indices of the images to judge; the ones before serve as history.
     """
 
     name: str
     backscatter: xr.DataArray
+    places: tuple[int, ...]
     targets: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Give the number of images."""
+        return len(self.places)
 
     @property
     def times(self) -> NDArray[np.datetime64]:
         """Times of all images, UTC."""
-        return np.asarray(self.backscatter["time"].values)
+        return np.asarray(self.backscatter["time"].values[list(self.places)])
 
     @property
     def days(self) -> NDArray[np.int32]:
@@ -57,24 +65,23 @@ class OrbitSeries:
 
     def read(self, part: Slices, images: slice = slice(None)) -> FloatArray:
         """Read (time, band, y, x) of a part, linear power; values of zero or less are no data."""
-        values = np.array(self.backscatter[images, :, part[0], part[1]].to_numpy(), np.float32)
+        chosen = [self.backscatter[place, :, part[0], part[1]] for place in self.places[images]]
+        values = np.stack([image.to_numpy() for image in chosen]).astype(np.float32, copy=False)
         values[~((values > 0) & (values < np.inf))] = np.nan
         return values
 
     def acquisitions(self) -> list[dict[str, Any]]:
         """Name every image by time, orbit, platform and source."""
-        orbit = self.backscatter["relative_orbit"].values
-        direction = self.backscatter["orbit_direction"].values
-        platform = self.backscatter["platform"].values
-        source = self.backscatter["source_id"].values
+        columns = ("time", "relative_orbit", "orbit_direction", "platform", "source_id")
+        told = zip(*(self.backscatter[name].values[list(self.places)] for name in columns), strict=True)
         return [
             {
                 "time": str(time)[:19],
-                "orbit": f"{int(orbit[i])} {direction[i]}".strip(),
-                "platform": str(platform[i]),
-                "source": str(source[i]),
+                "orbit": f"{int(orbit)} {direction}".strip(),
+                "platform": str(platform),
+                "source": str(source),
             }
-            for i, time in enumerate(self.times)
+            for time, orbit, direction, platform, source in told
         ]
 
 
@@ -103,14 +110,15 @@ def orbit_series(tree: xr.DataTree, settings: DetectSettings) -> tuple[list[Orbi
     if "sar" not in tree.children or not tree["sar"].sizes.get("time", 0):
         raise CubeError("the cube holds no radar images; add some with `terradelta cube import`")
     radar = tree["sar"].to_dataset()
-    wanted = _wanted(_by_orbit(radar), settings.orbits)
-    chosen = {name: _chosen(radar["backscatter"][index], settings) for name, index in wanted.items()}
-    series = [
-        OrbitSeries(name, radar["backscatter"][wanted[name][found.images]], found.targets)
-        for name, found in chosen.items()
-        if isinstance(found, _Chosen)
-    ]
-    left_out = [f"{name} {found}" for name, found in chosen.items() if isinstance(found, str)]
+    days = radar["time"].values.astype("datetime64[D]")
+    series, left_out = [], []
+    for name, places in _wanted(_by_orbit(radar), settings.orbits).items():
+        found = _chosen(days[places], settings)
+        if isinstance(found, str):
+            left_out.append(f"{name} {found}")
+        else:
+            images = tuple(places[found.images].tolist())
+            series.append(OrbitSeries(name, radar["backscatter"], images, found.targets))
     if not series:
         raise CubeError("; ".join(left_out))
     return series, left_out
@@ -141,9 +149,8 @@ class _Chosen(NamedTuple):
     targets: tuple[int, ...]
 
 
-def _chosen(images: xr.DataArray, settings: DetectSettings) -> _Chosen | str:
+def _chosen(days: NDArray[np.datetime64], settings: DetectSettings) -> _Chosen | str:
     """Choose the targets and their history, or say why there are none."""
-    days = images["time"].values.astype("datetime64[D]")
     inside = np.flatnonzero(_in_period(days, settings))
     series_test = settings.method == "omnibus" and settings.time is None
     before = 1 if settings.method == "omnibus" else settings.robust.fewest

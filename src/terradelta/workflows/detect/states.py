@@ -80,7 +80,7 @@ def despeckled(series: OrbitSeries, block: Block, parameters: RobustParameters) 
     ndarray
         (band, y, x), dB, the core of the block.
     """
-    for image in range(len(series.times)):
+    for image in range(len(series)):
         decibel = to_db(series.read(block.read, slice(image, image + 1))[0])
         smooth = despeckle_tv(decibel, parameters.tv_weight, iterations=parameters.tv_iterations)
         yield smooth[..., block.inner[0], block.inner[1]]
@@ -99,7 +99,7 @@ def sample_cell(series: OrbitSeries, nodes: Nodes, node: int, parameters: Robust
     budget = SAMPLE if len(nodes) == 1 else SAMPLE // 4
     patches = list(_patches(series, nodes.cell(node)))
     number = sum(patch.core_size.y * patch.core_size.x for patch in patches)
-    stride = max(1, math.isqrt(number // budget))
+    stride = max(1, math.ceil(math.sqrt(number / budget) - 0.1))
     thin = [
         np.stack([_flat(image[:, ::stride, ::stride]) for image in despeckled(series, patch, parameters)])
         for patch in patches
@@ -114,7 +114,7 @@ def _flat(image: FloatArray) -> FloatArray:
 
 def _patches(series: OrbitSeries, cell: Slices) -> Iterator[Block]:
     height, width = (part.stop - part.start for part in cell)
-    if height * width <= 4 * SAMPLE:
+    if height * width <= (_PATCHES * (_PATCH + 2 * TV_HALO)) ** 2:
         yield _block(series, cell)
         return
     rows, columns = (_places(part) for part in cell)

@@ -83,7 +83,7 @@ def estimate_looks(series: OrbitSeries, settings: DetectSettings) -> float:
         return settings.omnibus.looks
     rows, columns = (slice(max(n - _WINDOW, 0) // 2, (n + _WINDOW) // 2) for n in series.size)
     found = []
-    for image in np.linspace(0, len(series.times) - 1, min(len(series.times), _IMAGES)).astype(int):
+    for image in np.linspace(0, len(series) - 1, min(len(series), _IMAGES)).astype(int):
         try:
             found.append(equivalent_looks(series.read((rows, columns), slice(image, image + 1))[0]))
         except InputError:
