@@ -153,7 +153,7 @@ def _interrupts_held() -> Iterator[None]:
 
 _GRACE = 5.0
 _CONTEXT: list[Context] = []
-_STOPPING = threading.Event()
+_STOPPING, _BUSY = threading.Event(), threading.Event()
 
 
 def _begin(life: Connection, cube: str, settings: DetectSettings) -> None:
@@ -176,10 +176,16 @@ def _end_with(life: Connection) -> None:
 
 
 def _stop(number: int, frame: object) -> None:
-    raise SystemExit(1)
+    """Leave a task; between tasks there is nothing to leave, and the pool ends the process."""
+    if _BUSY.is_set():
+        raise SystemExit(1)
 
 
 def _in_worker(task: Callable[[Context, Item], Result], item: Item) -> Result:
     if _STOPPING.is_set():
         raise SystemExit(1)
-    return task(_CONTEXT[0], item)
+    _BUSY.set()
+    try:
+        return task(_CONTEXT[0], item)
+    finally:
+        _BUSY.clear()
