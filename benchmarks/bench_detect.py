@@ -145,7 +145,6 @@ def report(size: int, dates: int, method: str, memory: str, seconds: float, peak
     limit = parse_bytes(memory) / 2**20
     change = read_summary(out).change
     share = change.changed_share if change is not None else 0
-    share = change.changed_share if change else 0
     cells = (
         method, f"{size}²", dates, f"{limit:.0f} MiB", f"{peak:.0f} MiB", "yes" if peak <= limit else "NO",
         f"{seconds:.0f}", f"{size * size * dates / seconds:,.0f}", f"{share:.2%}",

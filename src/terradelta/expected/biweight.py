@@ -1,4 +1,3 @@
-"""Linear regression in which outliers take no part."""
 
 from __future__ import annotations
 
@@ -16,7 +15,6 @@ _Floats: TypeAlias = NDArray[np.float64]
 
 _MAD_TO_SIGMA = 1.4826
 _RIDGE = 1e-9
-_CLEARLY = 0.7
 
 
 class BiweightFit(NamedTuple):
@@ -43,7 +41,7 @@ def biweight_regression(
     interval that holds half of the values ("shorth") marks the majority instead; from there the weights
     ``(1 - (r / (cutoff * s))**2)**2`` and the scale ``s = 1.4826 median|r|`` are iterated. The same is done
     from the densest half of the residuals of least squares, which serves better where the model is steep and
-    the outliers lie anywhere; that fit is taken if its scale is clearly smaller.
+    the outliers lie anywhere; that fit is taken if its scale is smaller.
 
     Parameters
     ----------
@@ -95,7 +93,7 @@ def biweight_regression(
         _reweighted(rows, targets, _majority(start, cutoff), cutoff, iterations)
         for start in (targets, targets - rows @ slopes)
     )
-    return second if second.scale < _CLEARLY * first.scale else first
+    return second if second.scale < first.scale else first
 
 
 def _reweighted(
