@@ -1,3 +1,4 @@
+"""Linear regression in which outliers take no part."""
 
 from __future__ import annotations
 
