@@ -10,7 +10,7 @@ import odc.geo.xr
 import pytest
 import xarray as xr
 from odc.geo.geobox import GeoBox
-from odc.geo.xr import wrap_xr
+from odc.geo.xr import wrap_xr, xr_coords
 
 import terradelta.products as products
 from terradelta.products import writing
@@ -63,6 +63,30 @@ def result(crs: str = "EPSG:32631", size: tuple[int, int] = (120, 150), *, seed:
     return dataset.assign(difference=bands.rename({bands.dims[0]: "band"}).assign_coords(band=["VV", "VH"]))
 
 
+BOX = (slice(10, 16), slice(20, 28))
+CHANGED = range(3, 6)
+
+
+def window_grid(size: tuple[int, int] = (40, 60), crs: str = "EPSG:32631") -> GeoBox:
+    step = 10 if crs == "EPSG:32631" else 0.0001
+    left, bottom = (656000, 5600000) if crs == "EPSG:32631" else (5.0, 50.0)
+    box = (left, bottom, left + size[1] * step, bottom + size[0] * step)
+    return GeoBox.from_bbox(box, crs, shape=size)
+
+
+def window_maps(size: tuple[int, int] = (40, 60), windows: int = 8, crs: str = "EPSG:32631") -> xr.DataArray:
+    values = np.random.default_rng(0).random((windows, *size)).astype("float32") * 0.3
+    for window in (window for window in CHANGED if window < windows):
+        values[window, *BOX] = 0.6 + 0.1 * (window - 3)
+    values[:, :, -4:] = np.nan
+    start = np.datetime64("2018-01-05T05:50", "ns") + np.arange(windows) * np.timedelta64(30, "D")
+    end = start + np.timedelta64(180, "D")
+    maps = xr.DataArray(values, dims=("window", "y", "x"), name="change_probability")
+    times = {"start": start, "end": end, "time": start + (end - start) // 2, "count": np.arange(windows) + 40}
+    maps = maps.assign_coords({name: ("window", value) for name, value in times.items()})
+    return maps.assign_coords(xr_coords(window_grid(size, crs)))
+
+
 def provenance() -> products.Provenance:
     return products.Provenance(
         tool_version="9.9", method="robust", configuration=CONFIGURATION, inputs=["liège.zarr"],
@@ -85,6 +109,11 @@ def make() -> Callable[..., xr.Dataset]:
 @pytest.fixture
 def make_grid() -> Callable[..., GeoBox]:
     return grid
+
+
+@pytest.fixture
+def make_maps() -> Callable[..., xr.DataArray]:
+    return window_maps
 
 
 @pytest.fixture

@@ -16,7 +16,10 @@ from terradelta.products.provenance import Provenance, flatten
 
 def test_the_contract_of_the_main_layers() -> None:
     stored = {name: (layer.dtype, layer.nodata) for name, layer in LAYERS.items() if layer.is_integer}
-    assert stored == {"change": ("uint8", 255), "date": ("int32", -1), "count": ("uint16", 65535)}
+    assert stored == {
+        "change": ("uint8", 255), "date": ("int32", -1), "first": ("int32", -1), "last": ("int32", -1),
+        "count": ("uint16", 65535),
+    }  # fmt: skip
     for layer in LAYERS.values():
         assert np.array(layer.nodata, layer.dtype) == layer.nodata or np.isnan(layer.nodata)
         assert layer.resampling == ("average" if layer.kind == "measure" else "nearest")

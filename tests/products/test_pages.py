@@ -21,6 +21,7 @@ from pyproj import Geod
 import terradelta.products as products
 from terradelta.errors import InputError
 from terradelta.products.decorations import ground_width, nice_length
+from terradelta.products.extras import show_extras
 from terradelta.products.layers import LAYERS
 from terradelta.products.maps import draw_map
 from terradelta.products.preview import Preview, load_preview
@@ -237,3 +238,57 @@ def test_names_that_do_not_work(tmp_path: Path, make: Make, names: tuple[str, ..
     scene = make()[["change"]]
     with pytest.raises(InputError, match=words):
         products.write(dict.fromkeys(names, scene), tmp_path / "out")
+
+
+def _make_extras(folder: Path, polygons: object) -> list[products.Extra]:
+    assert (folder / "change.tif").is_file() and len(polygons) == 3  # type: ignore[arg-type]
+    for name in ("windows.mp4", "windows.gif", "timelines.csv"):
+        (folder / name).write_bytes(name.encode())
+    (folder / "overlay.png").write_bytes(b"\x89PNG")
+    return [
+        products.Extra("overlay.png", "Red <b>over</b> the place", "A caption & more"),
+        products.Extra("windows.mp4", "Half-year windows"),
+        products.Extra("windows.gif", "The same as GIF", shown=False),
+        products.Extra("timelines.csv", "Timelines"),
+    ]
+
+
+def test_extra_files_are_shown_listed_and_described(tmp_path: Path, make: Make) -> None:
+    names = ["overlay.png", "windows.mp4", "windows.gif", "timelines.csv"]
+    parts = {"combined": make()[["change"]], "orbit-37-descending": make()[["change"]]}
+    products.write(parts, tmp_path, add=_make_extras)
+    assert set(names) <= set(products.read_summary(tmp_path).files)
+    assert all((tmp_path / name).is_file() for name in names)
+    assert not {*names} & {path.name for path in (tmp_path / "orbit-37-descending").iterdir()}
+    page = _Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.open == []
+    assert page.sources[0].startswith("data:image/png") and page.sources[1] == "windows.mp4"
+    assert page.links[:3] == ["windows.mp4", "windows.gif", "timelines.csv"]
+    words = " ".join(page.words)
+    assert "Red <b>over</b> the place" in words and "A caption & more" in words
+    assets = json.loads((tmp_path / "item.json").read_text())["assets"]
+    kinds = {asset["href"]: (asset["type"], asset["title"]) for asset in assets.values()}
+    assert kinds["./windows.mp4"] == ("video/mp4", "Half-year windows")
+    assert kinds["./windows.gif"][0] == "image/gif" and kinds["./timelines.csv"][0] == "text/csv"
+    products.write(make()[["change"]], tmp_path)
+    assert not any((tmp_path / name).exists() for name in names)
+
+
+def test_an_animation_alone_is_played_in_the_page(tmp_path: Path) -> None:
+    text = show_extras([products.Extra("windows.gif", "Windows")], tmp_path)
+    assert _Page(text).sources == ["windows.gif"] and "More files" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing.csv", "missing.csv' is missing"),
+        ("change.png", "name of another product"),
+        ("film.avi", "unknown kind"),
+        ("../film.mp4", "is missing"),
+    ],
+)
+def test_extra_files_that_cannot_be_listed(tmp_path: Path, make: Make, name: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        products.write(make()[["change"]], tmp_path, add=lambda *_: [products.Extra(name, "Film")])
+    assert list(tmp_path.iterdir()) == []

@@ -20,6 +20,7 @@ from shapely.geometry import Polygon
 import terradelta.products as products
 from terradelta.products import components
 from terradelta.products.area import PixelAreas
+from terradelta.products.layers import LAYERS
 from terradelta.products.polygons import COLUMNS, change_polygons
 from terradelta.products.rasters import write_rasters
 from terradelta.products.summary import Tally
@@ -161,3 +162,29 @@ def test_no_change_and_no_data_give_valid_empty_files(tmp_path: Path, make: Make
     assert (summary.change.changed_share, summary.polygons, summary.dates) == (0.0, 0, [])
     words = "no valid pixel" if value == 255 else "No change"
     assert words in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("first", "last"), [(True, True), (True, False), (False, True)])
+def test_first_and_last_give_the_range_of_dates(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch, first: bool, last: bool
+) -> None:
+    scene = make()[["change", "date"]]
+    if first:
+        scene["first"] = scene["date"].where(scene["date"] < 0, scene["date"] - 30)
+        scene["first"][12, 31] = 18000
+    if last:
+        scene["last"] = scene["date"].where(scene["date"] < 0, scene["date"] + 30)
+        scene["last"][60, 5] = 30000  # not in an area of change
+        scene["last"].attrs["long_name"] = "Mine"
+    monkeypatch.setattr(components, "_strips", lambda _: _thin_strips(120, 150))
+    products.write(scene, tmp_path)
+    polygons = gpd.read_parquet(tmp_path / "polygons.parquet")
+    days = [18262 + 12, 18262 + 24, 18262 + 36]
+    starts = [18000, days[1] - 30, days[2] - 30] if first else days
+    ends = [18262 + 126, days[1] + 30, days[2] + 30] if last else [18262 + 96, *days[1:]]
+    epoch = date(1970, 1, 1).toordinal()
+    assert [day.toordinal() - epoch for day in polygons["first_date"]] == starts
+    assert [day.toordinal() - epoch for day in polygons["last_date"]] == ends
+    layers = products.read_summary(tmp_path).layers
+    assert not last or layers["last"].description == "Mine"
+    assert not first or layers["first"].description == LAYERS["first"].description

@@ -43,7 +43,8 @@ class Components:
     area : ndarray of float64
         Square metres.
     first_date, last_date : ndarray of int64
-        Days since 1970-01-01; -1 where no pixel has a date.
+        Days since 1970-01-01; -1 where no pixel has a date. From the layers ``first`` and ``last``
+        where they exist, else from ``date``.
     score_sum, score_count, score_max : ndarray of float64
         Over pixels with a score; the maximum is -inf without any.
     """
@@ -71,7 +72,8 @@ def find_components(folder: Path, geobox: GeoBox, mask: Path) -> Components:
     Parameters
     ----------
     folder : Path
-        Holds ``change.tif`` and, where there are any, ``date.tif`` and ``score.tif``.
+        Holds ``change.tif`` and, where there are any, ``date.tif``, ``first.tif``, ``last.tif`` and
+        ``score.tif``.
     geobox : GeoBox
         Grid of the rasters.
     mask : Path
@@ -82,7 +84,7 @@ def find_components(folder: Path, geobox: GeoBox, mask: Path) -> Components:
     Components
         One entry per area.
     """
-    paths = {name: folder / f"{name}.tif" for name in ("change", "date", "score")}
+    paths = {name: folder / f"{name}.tif" for name in ("change", "date", "first", "last", "score")}
     files = {name: rasterio.open(path) for name, path in paths.items() if path.exists()}
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "tiled": True, "compress": "LZW",
                "height": geobox.shape.y, "width": geobox.shape.x, "bigtiff": "IF_SAFER",
@@ -125,11 +127,12 @@ def _measure(
     first = np.full(number, _NO_DATE)
     np.minimum.at(first, index, (rows + window.row_off) * width + columns)
     first_date, last_date = np.full(number, _NO_DATE), np.full(number, -1)
-    if "date" in blocks:
-        days = blocks["date"][rows, columns].astype("int64")
-        dated = valid(LAYERS["date"], days)
-        np.minimum.at(first_date, index[dated], days[dated])
-        np.maximum.at(last_date, index[dated], days[dated])
+    earliest, latest = (name if name in blocks else "date" for name in ("first", "last"))
+    for name, found, extreme in ((earliest, first_date, np.minimum), (latest, last_date, np.maximum)):
+        if name in blocks:
+            days = blocks[name][rows, columns].astype("int64")
+            dated = valid(LAYERS[name], days)
+            extreme.at(found, index[dated], days[dated])
     score = blocks["score"][rows, columns] if "score" in blocks else np.full(index.shape, np.nan)
     scored = valid(LAYERS["score"], score)
     score_max = np.full(number, -np.inf)

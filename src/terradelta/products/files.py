@@ -16,7 +16,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["STAGING", "publish", "require_room", "staging", "storing"]
+__all__ = ["STAGING", "publish", "require_room", "staging", "storing", "whole_file"]
 
 STAGING = ".terradelta-unfinished"
 """Folder inside the output that holds files until they are whole."""
@@ -146,3 +146,33 @@ def publish(source: Path, target: Path) -> None:
     with source.open("rb") as handle:
         os.fsync(handle.fileno())
     source.replace(target)
+
+
+@contextmanager
+def whole_file(target: PathType) -> Iterator[Path]:
+    """Lend a hidden name beside a file; what was written there gets the file's name at the end.
+
+    Parameters
+    ----------
+    target : path-like
+        The file to write; its folder is made when missing.
+
+    Yields
+    ------
+    Path
+        Name to write to; nothing stays there when the writing fails.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written: no room, no permission.
+    """
+    target = Path(target)
+    hidden = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
+    with storing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield hidden
+            publish(hidden, target)
+        finally:
+            hidden.unlink(missing_ok=True)

@@ -96,6 +96,10 @@ LAYERS: Mapping[str, Layer] = _table(
           "How far the pixel is from what was expected; larger means surer.", "measure", (), _HEAT),
     Layer("date", "int32", -1, "days since 1970-01-01", "Date of change",
           "First acquisition that shows the change.", "date", (), _SEASONS),
+    Layer("first", "int32", -1, "days since 1970-01-01", "First change",
+          "Mid-point of the first window over the threshold.", "date", (), _SEASONS),
+    Layer("last", "int32", -1, "days since 1970-01-01", "Last change",
+          "Mid-point of the last window over the threshold.", "date", (), _SEASONS),
     Layer("count", "uint16", 65535, "1", "Number of changes",
           "How many times the pixel changed in the period.", "count", (), _VIOLET),
     Layer("difference", "float32", _NAN, "dB", "Difference",
@@ -104,6 +108,8 @@ LAYERS: Mapping[str, Layer] = _table(
           "Backscatter that would have been seen without change.", "measure", (), _GREYS),
     Layer("sigma", "float32", _NAN, "dB", "Uncertainty",
           "Standard deviation of the expected backscatter.", "measure", (), _HEAT),
+    Layer("spread", "float32", _NAN, "1", "Disagreement of networks",
+          "Standard deviation between networks.", "measure", (), _VIOLET),
 )  # fmt: skip
 """All layers by name, in the order in which they are written and shown."""
 

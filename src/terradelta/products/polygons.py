@@ -46,7 +46,8 @@ def change_polygons(
     Parameters
     ----------
     folder : Path
-        Holds ``change.tif`` and, where there are any, ``date.tif`` and ``score.tif``.
+        Holds ``change.tif`` and, where there are any, ``date.tif`` and ``score.tif``; ``first.tif``
+        and ``last.tif`` give the range of dates where they exist.
     geobox : GeoBox
         Grid of the rasters.
     scratch : Path

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 from typing import Any
 
 import geopandas as gpd
 
 from terradelta.products.charts import timeline
+from terradelta.products.extras import EXTRA_STYLE, Extra, show_extras
 from terradelta.products.html import Raw, image, table
 from terradelta.products.layers import LAYERS
 from terradelta.products.provenance import flatten
@@ -39,6 +41,10 @@ class Page:
         Results per orbit, each in a folder of its name.
     notes : mapping
         Dotted key of a setting to (unit, meaning).
+    extras : sequence of Extra
+        More files to show or link, in order.
+    folder : Path
+        Where the extra files lie now; pictures are taken into the page.
     """
 
     summary: Summary
@@ -46,6 +52,8 @@ class Page:
     polygons: gpd.GeoDataFrame | None = None
     parts: Sequence[Summary] = ()
     notes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    extras: Sequence[Extra] = ()
+    folder: Path = Path()
 
 
 def render_report(page: Page) -> str:
@@ -64,8 +72,8 @@ def render_report(page: Page) -> str:
     template = Template((files("terradelta.products") / "report.html").read_text(encoding="utf-8"))
     summary = page.summary
     sections = (
-        _maps(page), _timeline(summary), _orbits(page.parts), _largest(page.polygons), _settings(page),
-        _acquisitions(summary), _layers(summary),
+        show_extras(page.extras, page.folder), _maps(page), _timeline(summary), _orbits(page.parts),
+        _largest(page.polygons), _settings(page), _acquisitions(summary), _layers(summary),
     )  # fmt: skip
     return template.substitute(
         title=escape(summary.title or "Change map"),
@@ -73,6 +81,8 @@ def render_report(page: Page) -> str:
         lead=_lead(summary),
         figures=_figures(summary),
         sections="\n".join(section for section in sections if section),
+        style=EXTRA_STYLE if page.extras else "",
+        beside=", videos and tables lie beside it," if page.extras else "",
         version=escape(summary.tool_version),
         created=escape(summary.created.replace("T", " ").replace("Z", " UTC")),
     )

@@ -6,15 +6,17 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pystac
 from odc.geo.geobox import GeoBox
 
 from terradelta.products.area import epsg_of
+from terradelta.products.extras import MEDIA
 from terradelta.products.layers import LAYERS
 from terradelta.products.summary import LayerSummary, Summary
 
@@ -26,17 +28,21 @@ _EXTENSIONS = [
     "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
 ]
 _MEDIA = {
+    **MEDIA,
     ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
-    ".png": "image/png",
     ".gpkg": "application/geopackage+sqlite3",
     ".parquet": "application/vnd.apache.parquet",
-    ".html": "text/html",
-    ".json": "application/json",
     ".qml": "application/xml",
 }
 
 
-def stac_item(summary: Summary, geobox: GeoBox, folder: Path, files: Sequence[str]) -> dict[str, Any]:
+def stac_item(
+    summary: Summary,
+    geobox: GeoBox,
+    folder: Path,
+    files: Sequence[str],
+    titles: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Describe an output folder as a STAC 1.1 item.
 
     Parameters
@@ -49,6 +55,8 @@ def stac_item(summary: Summary, geobox: GeoBox, folder: Path, files: Sequence[st
         Where the files lie now; sizes and checksums are read from them.
     files : sequence of str
         Names of the files that become assets, with relative links.
+    titles : mapping of str
+        Titles of assets by file, where they are no layers or other known products.
 
     Returns
     -------
@@ -68,7 +76,7 @@ def stac_item(summary: Summary, geobox: GeoBox, folder: Path, files: Sequence[st
         stac_extensions=list(_EXTENSIONS),
     )
     for name in files:
-        item.add_asset(_key(name), _asset(folder / name, summary))
+        item.add_asset(_key(name), _asset(folder / name, summary, titles.get(name)))
     return item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
@@ -133,10 +141,10 @@ def _key(name: str) -> str:
     return path.stem if path.suffix in (".tif", ".html") else name.replace(".", "-")
 
 
-def _asset(path: Path, summary: Summary) -> pystac.Asset:
+def _asset(path: Path, summary: Summary, title: str | None) -> pystac.Asset:
     layer = summary.layers.get(path.stem) if path.suffix == ".tif" else None
     asset = pystac.Asset(
-        href=f"./{path.name}", title=_title(path), media_type=_MEDIA[path.suffix], roles=_roles(path)
+        href=f"./{path.name}", title=title or _title(path), media_type=_MEDIA[path.suffix], roles=_roles(path)
     )
     asset.extra_fields["file:size"] = path.stat().st_size
     asset.extra_fields["file:checksum"] = _multihash(path)
@@ -156,7 +164,7 @@ def _title(path: Path) -> str:
 
 
 def _roles(path: Path) -> list[str]:
-    if path.suffix == ".png":
+    if path.suffix in (".png", ".mp4", ".gif"):
         return ["thumbnail" if path.stem == "change" else "overview"]
     return {".html": ["metadata"], ".json": ["metadata"], ".qml": ["style"]}.get(path.suffix, ["data"])
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import geopandas as gpd
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from terradelta.errors import InputError
+from terradelta.products.extras import Extra, check_extras
 from terradelta.products.files import publish, staging, storing
 from terradelta.products.layers import LAYERS
 from terradelta.products.maps import draw_map
@@ -30,6 +32,8 @@ __all__ = ["write"]
 
 COMBINED = "combined"
 
+_Add: TypeAlias = Callable[[Path, gpd.GeoDataFrame | None], Sequence[Extra]]
+
 
 @dataclass(frozen=True)
 class _Context:
@@ -38,6 +42,7 @@ class _Context:
     provenance: Provenance
     title: str
     minimum_area_m2: float
+    add: _Add | None = None
 
 
 def write(
@@ -47,6 +52,7 @@ def write(
     provenance: Provenance | None = None,
     title: str = "",
     minimum_area_m2: float = 0.0,
+    add: Callable[[Path, gpd.GeoDataFrame | None], Sequence[Extra]] | None = None,
 ) -> Path:
     """Write a result with everything that belongs to it into a folder.
 
@@ -69,6 +75,10 @@ def write(
         Heading of maps and report.
     minimum_area_m2 : float
         Smaller polygons are left out, m². Rasters are not affected.
+    add : callable, optional
+        Makes more files for the top folder, e.g. a video: called once with the folder that holds
+        the finished rasters and with the polygons (None without a ``change`` layer), it writes its
+        files there and returns an ``Extra`` for each, in the order of the report.
 
     Returns
     -------
@@ -78,7 +88,8 @@ def write(
     Raises
     ------
     InputError
-        An unknown or wrong layer, no georeference, or a name that cannot be a folder.
+        An unknown or wrong layer, no georeference, a name that cannot be a folder, or an extra file
+        that is missing, of an unknown kind, or named like a product.
     StorageError
         The folder cannot be written: no room, no permission.
     LockedError
@@ -96,7 +107,7 @@ def write(
     0.1
     """
     parts = _parts(result)
-    context = _Context(provenance or Provenance(), title, minimum_area_m2)
+    context = _Context(provenance or Provenance(), title, minimum_area_m2, add)
     out = Path(out)
     with staging(out) as stage:
         summaries = [
@@ -160,15 +171,29 @@ def _write_folder(
     summary.polygons = None if polygons is None else len(polygons)
     with storing(folder):
         pictures = _draw(folder, geobox, summary)
-        page = Page(summary, pictures, polygons, parts or [], context.provenance.notes)
+    rasters = [layer.file for layer in layers.values()]
+    styles = [file.replace(".tif", ".qml") for file in rasters]
+    summary.files = [*rasters, *files, *pictures, *styles, "report.html", "item.json", SUMMARY]
+    extras = _add_extras(name, folder, polygons, context, summary.files)
+    summary.files[-3:-3] = [extra.file for extra in extras]
+    with storing(folder):
+        page = Page(summary, pictures, polygons, parts or [], context.provenance.notes, extras, folder)
         (folder / "report.html").write_text(render_report(page), encoding="utf-8")
-        rasters = [layer.file for layer in layers.values()]
-        styles = [file.replace(".tif", ".qml") for file in rasters]
-        summary.files = [*rasters, *files, *pictures, *styles, "report.html", "item.json", SUMMARY]
         (folder / SUMMARY).write_text(summary.model_dump_json(indent=2), encoding="utf-8")
-        item = stac_item(summary, geobox, folder, [file for file in summary.files if file != "item.json"])
+        listed = [file for file in summary.files if file != "item.json"]
+        item = stac_item(summary, geobox, folder, listed, {extra.file: extra.title for extra in extras})
         (folder / "item.json").write_text(json.dumps(item, indent=2), encoding="utf-8")
     return summary
+
+
+def _add_extras(
+    name: str, folder: Path, polygons: gpd.GeoDataFrame | None, context: _Context, taken: Sequence[str]
+) -> Sequence[Extra]:
+    if context.add is None or name != COMBINED:
+        return ()
+    extras = tuple(context.add(folder, polygons))
+    check_extras(extras, folder, taken)
+    return extras
 
 
 def _summary(
@@ -222,7 +247,7 @@ def _draw(folder: Path, geobox: GeoBox, summary: Summary) -> dict[str, bytes]:
         (folder / f"{name}.qml").write_text(qgis_style(LAYERS[name], previews[0].limits()), encoding="utf-8")
         for preview in previews:
             file = f"{name}-{preview.label}.png" if preview.label else f"{name}.png"
-            below = base if name == "date" else None
+            below = base if LAYERS[name].kind == "date" else None
             pictures[file] = draw_map(preview, title=summary.title, note=note, base=below)
             (folder / file).write_bytes(pictures[file])
     return pictures
