@@ -1,10 +1,10 @@
 """Urban monitoring: windows per second of one tile against plain PyTorch and against Keras, in one run.
 
 The alternatives run every window by itself, 32 at once: (a) the network of this project as a plain PyTorch
-module; (b) a Keras `ConvLSTM2D` network of the same shape and weights, padded to 92 steps, from public TensorFlow,
-by an interpreter that has it (`--tensorflow`; left out otherwise). All maps are compared. The rounds of all
-contestants alternate, so that other work on the machine hits all of them; the best round counts. The fraction of
-the peak is that of the recurrent 3 x 3 convolution 26 -> 104 alone, measured in the same rounds.
+module; (b) a Keras `ConvLSTM2D` network of the same shape and weights, padded to 92 steps, from public
+TensorFlow, by an interpreter that has it (`--tensorflow`; left out otherwise). All maps are compared. The
+rounds of all contestants alternate, so that other work on the machine hits all of them; the best round counts.
+The fraction of the peak is that of the recurrent 3 x 3 convolution 26 -> 104 alone, measured in the same rounds.
 
     python benchmarks/bench_urban.py --tensorflow /path/to/python
 """
@@ -189,9 +189,8 @@ def compare(args: argparse.Namespace, net: ERCNN, stride: int) -> None:
     for name, found in maps.items():
         if name != "plain":
             error = np.abs(found[: len(few)] - exact)
-            print(
-                f"{name:20s} maps against (a): largest {error.max():.1e}, over 0.02: {(error > 0.02).mean():.2%}"
-            )
+            over = (error > 0.02).mean()
+            print(f"{name:20s} maps against (a): largest {error.max():.1e}, over 0.02: {over:.3%}")
 
 
 def main() -> None:
@@ -212,9 +211,7 @@ def main() -> None:
     net = load_network(args.weights) if args.weights else ERCNN("s1s2").eval()
     built = kernel()
     how = "none" if built is None else f"yes, bfloat16 {'by AMX' if built.has_bfloat16 else 'by PyTorch'}"
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.processor() or platform.machine()}"
-    )
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
     print(f"compiled recurrence: {how}; load {os.getloadavg()[0]:.1f}")
     for stride in args.strides:
         compare(args, net, stride)

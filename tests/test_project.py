@@ -33,11 +33,14 @@ BELOW = {
     "sources": {"cube", "errors", "types"},
     "simulate": {"cube", "sar", "errors", "types"},
     "expected": {"cube", "sar", "windows", "errors", "types"},
+    "urban": {"cube", "sar", "windows", "errors", "types"},
     "products": {"cube", "errors", "types"},
-    "evaluate": {"cube", "expected", "products", "sar", "simulate", "sources", "windows", "errors", "types"},
+    "evaluate": {
+        "cube", "expected", "products", "sar", "simulate", "sources", "urban", "windows", "errors", "types",
+    },
     "workflows": {
-        "cube", "evaluate", "expected", "products", "sar", "simulate", "sources", "windows", "errors",
-        "types",
+        "cube", "evaluate", "expected", "products", "sar", "simulate", "sources", "urban", "windows",
+        "errors", "types",
     },
     "cli": {"cube", "products", "sources", "workflows", "errors", "types"},
 }  # fmt: skip

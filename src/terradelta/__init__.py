@@ -6,14 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from terradelta import cube, errors, evaluate, expected, products, sar, simulate, sources, windows
+    from terradelta import cube, errors, evaluate, expected, products, sar, simulate, sources, urban, windows
     from terradelta.cube import open_cube
     from terradelta.workflows.detect import detect
 
 __version__ = "0.1.0"
 
 _FUNCTIONS = {"detect": "terradelta.workflows.detect", "open_cube": "terradelta.cube"}
-_MODULES = ("cube", "errors", "evaluate", "expected", "products", "sar", "simulate", "sources", "windows")
+_MODULES = (
+    "cube", "errors", "evaluate", "expected", "products", "sar", "simulate", "sources", "urban", "windows",
+)  # fmt: skip
 
 __all__ = [
     "__version__",
@@ -27,6 +29,7 @@ __all__ = [
     "sar",
     "simulate",
     "sources",
+    "urban",
     "windows",
 ]
 

@@ -22,7 +22,10 @@ DATES = 14
 CHANGED_FROM = 8
 SIZE = 96
 CHANGE = (slice(40, 64), slice(36, 60))
-PROGRESS = ("filling the cube: ", "writing products: ", "orbit-", "simulating a place: ")
+PROGRESS = (
+    "filling the cube: ", "writing products: ", "orbit-", "simulating a place: ", "window maps: ", "drawing ",
+    "following places ",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from terradelta.cli import compare, config, cube, demo, detect, doctor, evaluate, export
+from terradelta.cli import compare, config, cube, demo, detect, doctor, evaluate, export, monitor
 from terradelta.cli.options import add_verb
 from terradelta.errors import TerradeltaError
 from terradelta.workflows import config as settings
@@ -35,6 +35,7 @@ add_verb(cubes, "build", settings.BuildSettings, cube.build, positional=("source
 add_verb(cubes, "import", settings.ImportSettings, cube.add, positional=("cube", "source"))
 add_verb(cubes, "info", settings.InfoSettings, cube.info, positional=("cube",))
 add_verb(app, "detect", settings.DetectSettings, detect.run, positional=("cube", "out"))
+add_verb(app, "monitor", settings.MonitorSettings, monitor.run, positional=("cube", "out"))
 add_verb(app, "evaluate", settings.EvaluateSettings, evaluate.run)
 add_verb(app, "export", settings.ExportSettings, export.run, positional=("source", "target"))
 add_verb(app, "compare", settings.CompareSettings, compare.run, positional=("first", "second"))

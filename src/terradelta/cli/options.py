@@ -49,7 +49,9 @@ def add_verb(
     def command(**given: Any) -> None:
         file, pairs = given.pop("config"), given.pop("set_", None)
         values = dict(_pair(pair) for pair in pairs or [])
-        values |= {key: value for key, value in given.items() if value not in (None, [])}
+        values |= {
+            key: _joined(value, fields[key]) for key, value in given.items() if value not in (None, [])
+        }
         action(load_settings(model, file, values))
 
     fields = model.model_fields
@@ -64,6 +66,15 @@ def add_verb(
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     app.command(name, help=model.__doc__)(command)
+
+
+def _joined(value: Any, field: FieldInfo) -> Any:
+    """Take an option that was repeated as one list, each time with commas or without."""
+    return (";" if ";" in (_form(field) or "") else ",").join(value) if isinstance(value, list) else value
+
+
+def _form(field: FieldInfo) -> str | None:
+    return next((item.form for item in field.metadata if isinstance(item, Written)), None)
 
 
 def _pair(text: str) -> tuple[str, Any]:
@@ -90,12 +101,11 @@ def _option(key: str, field: FieldInfo) -> inspect.Parameter:
     silent = field.is_required() or isinstance(default, bool) or default in (None, [], "")
     more = " (required)" if field.is_required() else "" if silent else f" [default: {default}]"
     kind = _base(field)
-    form = next((item.form for item in field.metadata if isinstance(item, Written)), None)
+    form = _form(field)
     if kind in (int, float):  # read by the settings themselves, which name the value
         form = form or f"<{kind.__name__}>"
-    return _parameter(
-        key, str | None if form else kind | None, flag, f"{field.description}{more}", metavar=form
-    )
+    told = list[str] if get_origin(kind) is list else str if form else kind
+    return _parameter(key, told | None, flag, f"{field.description}{more}", metavar=form)
 
 
 def _parameter(key: str, kind: Any, flag: str, text: str, **more: Any) -> inspect.Parameter:

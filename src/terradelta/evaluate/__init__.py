@@ -1,4 +1,4 @@
-"""Scores of change maps and experiments on real data."""
+"""Scores of change maps and experiments on real and simulated data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from terradelta.evaluate import opera, scores
+    from terradelta.evaluate import opera, scores, urban
     from terradelta.evaluate.scores import (
         DateErrors,
         MapScores,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
 
 _SCORES = ("DateErrors", "MapScores", "auc", "date_errors", "map_scores", "share_above", "threshold_for")
-_MODULES = ("opera", "scores")
+_MODULES = ("opera", "scores", "urban")
 
 __all__ = [
     "DateErrors",
@@ -30,6 +30,7 @@ __all__ = [
     "scores",
     "share_above",
     "threshold_for",
+    "urban",
 ]
 
 

@@ -11,11 +11,13 @@ from terradelta.simulate.scenario import Scenario
 from terradelta.simulate.shapes import discs, offset_change
 from terradelta.simulate.speckle import speckle
 from terradelta.simulate.truth import changed_at
+from terradelta.simulate.urban import TOWN, urban_place
 
 __all__ = [
     "COVERS",
     "KINDS",
     "ORBITS",
+    "TOWN",
     "Change",
     "Cover",
     "Effects",
@@ -26,4 +28,5 @@ __all__ = [
     "offset_change",
     "place",
     "speckle",
+    "urban_place",
 ]

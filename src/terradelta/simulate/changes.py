@@ -15,12 +15,13 @@ from terradelta.simulate.shapes import blob, rectangle
 from terradelta.simulate.streams import stream
 from terradelta.types import BoolArray, FloatArray, Offset, Size
 
-__all__ = ["KINDS", "Change", "Kind", "add_changes", "draw_changes"]
+__all__ = ["KINDS", "ORDER", "Change", "Kind", "add_changes", "draw_changes"]
 
 _OPEN = (Cover.GRASS, Cover.FIELD, Cover.BARE)
 _TRIES = 40
 _FLOOD_DAYS = 45
 _SIZES = (1.0, 0.45, 0.85, 0.65, 0.35, 0.55)
+_CLEARED = (-1.5, -2.0)
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,10 @@ KINDS = {
     "flood": Kind(3, (-6.0, -4.0), (1.0, 0.8), _OPEN, Cover.WATER, _FLOOD_DAYS),
     "fire": Kind(4, (-4.0, -2.5), (0.6, 1.0), (Cover.FOREST, Cover.GRASS), Cover.BARE),
     "harvest": Kind(5, (-3.5, -2.5), (0.8, 1.0), (Cover.FIELD,), Cover.BARE),
+    "demolition": Kind(6, (-8.0, -5.0), (1.0, 0.8), (Cover.URBAN,), Cover.BARE),
 }
-_ORDER = ("clear_cut", "building", "flood", "fire", "building", "harvest", "clear_cut")
+ORDER = ("clear_cut", "building", "flood", "fire", "building", "harvest", "clear_cut")
+"""Kinds that are drawn by default, by turns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +80,13 @@ class Change:
         Offset in VV and VH.
     until : numpy.datetime64 or None
         First day that no longer shows it; None = persistent.
+    finished : numpy.datetime64 or None
+        First day of the final state, after works that leave bare soil from `date` on; None = at once.
 
     Raises
     ------
     InputError
-        If the kind is unknown.
+        If the kind is unknown, or it is finished before it begins.
 
     Examples
     --------
@@ -95,10 +100,13 @@ class Change:
     date: np.datetime64
     decibel: tuple[float, float]
     until: np.datetime64 | None = None
+    finished: np.datetime64 | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"kind of change is {self.kind!r}; choose from {', '.join(KINDS)}")
+        if self.finished is not None and self.finished < self.date:
+            raise InputError(f"a change of {self.date} is finished on {self.finished}; give a later day")
 
     @property
     def strength(self) -> float:
@@ -108,6 +116,18 @@ class Change:
     def visible(self, time: np.datetime64) -> bool:
         """Say whether an image of this time shows the change."""
         return bool(self.date <= time and (self.until is None or time < self.until))
+
+    def under_way(self, time: np.datetime64) -> bool:
+        """Say whether an image of this time shows bare soil, before the final state."""
+        return self.visible(time) and self.finished is not None and bool(time < self.finished)
+
+    def cover_at(self, time: np.datetime64) -> Cover:
+        """Give what an optical image of a time that shows the change sees there."""
+        return Cover.BARE if self.under_way(time) else KINDS[self.kind].becomes
+
+    def decibel_at(self, time: np.datetime64) -> tuple[float, float]:
+        """Give the offset in VV and VH at a time that shows the change."""
+        return _CLEARED if self.under_way(time) else self.decibel
 
 
 def add_changes(decibel: FloatArray, changes: tuple[Change, ...], time: np.datetime64) -> FloatArray:
@@ -135,7 +155,7 @@ def add_changes(decibel: FloatArray, changes: tuple[Change, ...], time: np.datet
     """
     for change in changes:
         if change.visible(time):
-            decibel[:, change.mask] += np.asarray(change.decibel, decibel.dtype)[:, None]
+            decibel[:, change.mask] += np.asarray(change.decibel_at(time), decibel.dtype)[:, None]
     return decibel
 
 
@@ -194,6 +214,9 @@ def draw_changes(
     land: Landscape,
     river_distance: FloatArray,
     period: tuple[np.datetime64, np.datetime64],
+    *,
+    kinds: tuple[str, ...] = ORDER,
+    works_days: int = 0,
 ) -> tuple[Change, ...]:
     """Draw changes of different kind, size, date and sign, apart from each other and from the border.
 
@@ -209,6 +232,10 @@ def draw_changes(
         Distance to the river in m.
     period : tuple of numpy.datetime64
         Start and end of the series.
+    kinds : tuple of str
+        Kinds to draw, by turns.
+    works_days : int
+        Days of bare soil before a building stands.
 
     Returns
     -------
@@ -224,7 +251,7 @@ def draw_changes(
     dates = _dates(stream(seed, "change dates"), count, *period)
     found = []
     for i in range(count):
-        rng, kind = stream(seed, "change", i), _ORDER[i % len(_ORDER)]
+        rng, kind = stream(seed, "change", i), kinds[i % len(kinds)]
         radius = max(3.0, largest * _SIZES[i % len(_SIZES)] * rng.uniform(0.9, 1.1))
         mask = _outline(rng, kind, land, _ground(land, kind, river_distance) & free, radius)
         if mask is None:
@@ -233,6 +260,10 @@ def draw_changes(
         lasts = KINDS[kind].lasts
         until = None if lasts is None else dates[i] + np.timedelta64(lasts, "D")
         bands = KINDS[kind].bands
-        found.append(Change(kind, mask, dates[i], (strength * bands[0], strength * bands[1]), until))
+        works = np.timedelta64(works_days, "D") if kind == "building" and works_days else None
+        finished = None if works is None else dates[i] + works
+        found.append(
+            Change(kind, mask, dates[i], (strength * bands[0], strength * bands[1]), until, finished)
+        )
         free &= ~ndimage.binary_dilation(mask, iterations=4)
     return tuple(found)

@@ -78,11 +78,19 @@ def _parcel_scores(
     return scores, area
 
 
-def _cover(seed: int, terrain: Terrain, parcel: NDArray[np.int32], resolution: float) -> NDArray[np.uint8]:
+def _shares(urban: float) -> dict[Cover, float]:
+    """Give the share of each class for a share of town; the others keep their proportions."""
+    rest = (1 - urban) / (1 - SHARES[Cover.URBAN])
+    return {cover: urban if cover == Cover.URBAN else share * rest for cover, share in SHARES.items()}
+
+
+def _cover(
+    seed: int, terrain: Terrain, parcel: NDArray[np.int32], resolution: float, urban: float
+) -> NDArray[np.uint8]:
     """Fill the parcels class by class, then let the water in."""
     scores, area = _parcel_scores(seed, terrain, parcel, resolution)
     kinds = np.full(area.size, int(Cover.FIELD), np.uint8)
-    for cover, share in SHARES.items():
+    for cover, share in _shares(urban).items():
         kinds[_highest(scores[cover], area, share, kinds == Cover.FIELD)] = int(cover)
     land_cover = kinds[parcel]
     lakes = smooth(stream(seed, "lakes"), Size(*parcel.shape), resolution, scale=900.0)
@@ -102,7 +110,9 @@ def _texture(seed: int, index: NDArray[np.uint8], parcel: NDArray[np.int32], res
     return np.asarray(spread * (by_parcel + fine) / np.sqrt(2.0), np.float32)
 
 
-def make_landscape(seed: int, terrain: Terrain, resolution: float) -> Landscape:
+def make_landscape(
+    seed: int, terrain: Terrain, resolution: float, *, urban: float = SHARES[Cover.URBAN]
+) -> Landscape:
     """Cover the ground: towns near the river, forest on slopes, fields, grass and bare soil between.
 
     Parameters
@@ -113,6 +123,8 @@ def make_landscape(seed: int, terrain: Terrain, resolution: float) -> Landscape:
         The ground.
     resolution : float
         Pixel size in m.
+    urban : float
+        Share of the ground that is town.
 
     Returns
     -------
@@ -127,7 +139,7 @@ def make_landscape(seed: int, terrain: Terrain, resolution: float) -> Landscape:
     """
     size = Size(*terrain.dem.shape)
     parcel = parcels(stream(seed, "parcels"), size, resolution, width=130.0)
-    land_cover = _cover(seed, terrain, parcel, resolution)
+    land_cover = _cover(seed, terrain, parcel, resolution, urban)
     index = cover_index(land_cover).astype(np.uint8)
     trees = smooth(stream(seed, "trees"), size, resolution, scale=1200.0)
     deciduous = np.where(land_cover == Cover.FOREST, 1 / (1 + np.exp(-2.0 * trees)), 0.0)

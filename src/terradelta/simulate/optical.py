@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from terradelta.simulate.changes import KINDS, Change
+from terradelta.simulate.atmosphere import Air, haze, shadow_shift, shifted, sun
+from terradelta.simulate.changes import Change
 from terradelta.simulate.covers import Cover, cover_index
 from terradelta.simulate.fields import fractal
 from terradelta.simulate.landscape import Landscape
@@ -20,6 +21,7 @@ __all__ = ["OPTICAL_BANDS", "OpticalImages", "make_optical"]
 
 OPTICAL_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 _CLOUD = 0.45
+_DARK = np.linspace(0.35, 0.7, len(OPTICAL_BANDS), dtype=np.float32)
 _PASS_HOUR = np.timedelta64(10 * 3600 + 50 * 60, "s")
 
 _LEAFLESS = {
@@ -50,7 +52,7 @@ class OpticalImages:
     reflectance : ndarray, (time, band, y, x), float32
         0..1.
     clear : ndarray of bool, (time, y, x)
-        Free of cloud.
+        Free of cloud and shadow.
     """
 
     time: NDArray[np.datetime64]
@@ -78,12 +80,25 @@ def _clouds(rng: np.random.Generator, size: Size, resolution: float) -> FloatArr
     return np.asarray(opacity if cover < 1 else np.ones(size), np.float32)
 
 
+def _sky(
+    seed: int, moment: np.datetime64, size: Size, resolution: float, air: Air
+) -> tuple[FloatArray, FloatArray]:
+    """Draw the clouds of a day and their shadows: opacity of each, 0..1."""
+    if not air.shadows:
+        clouds = _clouds(_of_day(seed, "clouds", moment), size, resolution)
+        return clouds, np.zeros_like(clouds)
+    shift = shadow_shift(_of_day(seed, "cloud height", moment), *sun(moment, air.latitude), resolution)
+    wide = Size(size.y + 2 * abs(shift[0]), size.x + 2 * abs(shift[1]))
+    clouds = _clouds(_of_day(seed, "wide clouds", moment), wide, resolution)
+    return shifted(clouds, (0, 0), size), shifted(clouds, shift, size)
+
+
 def _index_on(day: np.datetime64, land: Landscape, changes: tuple[Change, ...]) -> NDArray[np.uint8]:
     """Give the class of each pixel on a day, changes included."""
     index = land.index.copy()
     for change in changes:
         if change.visible(day):
-            index[change.mask] = cover_index(np.asarray(KINDS[change.kind].becomes))
+            index[change.mask] = cover_index(np.asarray(change.cover_at(day)))
     return index
 
 
@@ -95,8 +110,11 @@ def make_optical(
     *,
     resolution: float,
     days: int,
+    air: Air | None = None,
 ) -> OpticalImages:
-    """Make Sentinel-2 images of 13 bands: class spectra with season, parcels, grain and clouds.
+    """Make Sentinel-2 images of 13 bands at the top of the atmosphere: class spectra with season and parcels.
+
+    Grain, haze, clouds and their shadows lie over them.
 
     Parameters
     ----------
@@ -112,6 +130,8 @@ def make_optical(
         Pixel size in m.
     days : int
         Days between passes.
+    air : Air, optional
+        Haze and shadows; none of both by default.
 
     Returns
     -------
@@ -124,18 +144,24 @@ def make_optical(
     bright = np.clip(shade, 0.6, 1.4)[land.parcel]
     step = np.timedelta64(days, "D")
     days_flown = np.arange(period[0] + np.timedelta64(2, "D") + _PASS_HOUR, period[1], step)
-    clouds = [_clouds(_of_day(seed, "clouds", each), size, resolution) for each in days_flown]
-    kept = [i for i, cloud in enumerate(clouds) if (cloud == 0).any()]
+    air = air or Air(0.0)
+    skies = [_sky(seed, each, size, resolution, air) for each in days_flown]
+    kept = [i for i, (cloud, shadow) in enumerate(skies) if ((cloud == 0) & (shadow == 0)).any()]
     time = days_flown[kept]
     reflectance = np.empty((time.size, len(OPTICAL_BANDS), *size), np.float32)
     clear = np.empty((time.size, *size), bool)
     for i, moment in enumerate(time):
-        cloud = clouds[kept[i]]
+        cloud, shadow = skies[kept[i]]
         ground = np.take(_spectra(moment), _index_on(moment, land, changes), axis=1) * bright
         rng = _of_day(seed, "grain", moment)
         ground += 0.004 * rng.standard_normal(ground.shape, dtype=np.float32)
+        if air.shadows:
+            ground *= 1 - _DARK[:, None, None] * shadow
+        if air.haze:
+            added, through = haze(_of_day(seed, "haze", moment), sun(moment, air.latitude)[0], air.haze)
+            ground = ground * through[:, None, None] + added[:, None, None]
         reflectance[i] = np.clip(ground * (1 - cloud) + _CLOUD * cloud, 0.0, 1.0)
-        clear[i] = cloud == 0
+        clear[i] = (cloud == 0) & (shadow == 0)
     number = time.astype("datetime64[D]").astype(np.int64) // 5
     platform = tuple("S2A" if each % 2 == 0 else "S2B" for each in number)
     return OpticalImages(time.astype("datetime64[ns]"), platform, reflectance, clear)

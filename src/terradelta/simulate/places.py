@@ -11,6 +11,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from pyproj import Transformer
 
+from terradelta.simulate.atmosphere import Air
 from terradelta.simulate.changes import Change, draw_changes
 from terradelta.simulate.covers import BANDS, COVERS, Cover
 from terradelta.simulate.landscape import Landscape, make_landscape
@@ -68,11 +69,19 @@ def place(seed: int = 0, scenario: Scenario | None = None, **settings: Any) -> x
     scenario = (scenario or Scenario()).using(**settings)
     geobox = _geobox(scenario)
     ground = make_terrain(seed, scenario.shape, scenario.resolution, relief=scenario.relief)
-    land = make_landscape(seed, ground, scenario.resolution)
+    land = make_landscape(seed, ground, scenario.resolution, urban=scenario.urban)
     sky = _weather(seed, scenario)
     changes = scenario.changes
     if isinstance(changes, int):
-        changes = draw_changes(seed, changes, land, ground.river_distance, scenario.period)
+        changes = draw_changes(
+            seed,
+            changes,
+            land,
+            ground.river_distance,
+            scenario.period,
+            kinds=scenario.kinds,
+            works_days=scenario.works_days,
+        )
     flown = passes(scenario.orbits, *scenario.period)
     latitude = _latitude(geobox)
     images = Radar(seed, scenario, ground, land, sky, latitude).images(flown, changes)
@@ -85,7 +94,7 @@ def place(seed: int = 0, scenario: Scenario | None = None, **settings: Any) -> x
         "truth/changes": change_table(changes, geobox),
     }
     if scenario.optical_days:
-        groups["optical"] = _on_grid(_optical(seed, scenario, land, changes), geobox)
+        groups["optical"] = _on_grid(_optical(seed, scenario, land, changes, latitude), geobox)
     return xr.DataTree.from_dict(groups)
 
 
@@ -184,7 +193,9 @@ def _weather_group(sky: Weather) -> xr.Dataset:
     )
 
 
-def _optical(seed: int, scenario: Scenario, land: Landscape, changes: tuple[Change, ...]) -> xr.Dataset:
+def _optical(
+    seed: int, scenario: Scenario, land: Landscape, changes: tuple[Change, ...], latitude: float
+) -> xr.Dataset:
     """Put the optical images into the model of a cube."""
     images = make_optical(
         seed,
@@ -193,13 +204,14 @@ def _optical(seed: int, scenario: Scenario, land: Landscape, changes: tuple[Chan
         scenario.period,
         resolution=scenario.resolution,
         days=scenario.optical_days,
+        air=Air(latitude, haze=scenario.haze, shadows=scenario.shadows),
     )
     days = images.time.astype("datetime64[D]")
     names = [f"{platform}_SIM_{day}" for platform, day in zip(images.platform, days, strict=True)]
     return xr.Dataset(
         {
             "reflectance": (("time", "band", "y", "x"), images.reflectance, {"units": "1"}),
-            "clear": (("time", "y", "x"), images.clear, {"long_name": "free of cloud"}),
+            "clear": (("time", "y", "x"), images.clear, {"long_name": "free of cloud and shadow"}),
         },
         coords={
             "time": images.time,

@@ -10,8 +10,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from terradelta.errors import InputError
-from terradelta.simulate.changes import Change
+from terradelta.simulate.changes import KINDS, ORDER, Change
+from terradelta.simulate.covers import Cover
 from terradelta.simulate.effects import Effects
+from terradelta.simulate.landscape import SHARES
 from terradelta.simulate.orbits import ORBITS, Orbit
 from terradelta.types import FloatArray, Size
 
@@ -60,6 +62,17 @@ class Scenario:
         Yearly mean and half the difference between summer and winter in degrees Celsius.
     optical_days : int
         Days between Sentinel-2 passes, a multiple of 5; overcast ones are left out; 0 = no optical group.
+    shadows : bool
+        Whether clouds throw shadows, which the mask knows too.
+    haze : float
+        Strength of the atmosphere's changes in the optical images (1 = as at mid-latitudes): what is seen at
+        the top of it varies with the height of the sun and the aerosol of the day. 0 = always the same.
+    urban : float
+        Share of the ground that is town.
+    kinds : tuple of str
+        Kinds of change to draw, by turns; names of `KINDS`.
+    works_days : int
+        Days of bare soil before a building stands; 0 = built in a day.
     crs : str
         Coordinate reference system, in m (a UTM zone).
     origin : tuple of float
@@ -96,6 +109,11 @@ class Scenario:
     mean_temperature: float = 8.5
     temperature_amplitude: float = 9.5
     optical_days: int = 30
+    shadows: bool = False
+    haze: float = 0.0
+    urban: float = SHARES[Cover.URBAN]
+    kinds: tuple[str, ...] = ORDER
+    works_days: int = 0
     crs: str = "EPSG:32631"
     origin: tuple[float, float] = (680_000.0, 5_612_000.0)
 
@@ -119,15 +137,19 @@ class Scenario:
         for name in ("resolution", "years", "looks"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}; give a positive number")
-        for name in ("speckle_resolution", "relief", "optical_days"):
+        for name in ("speckle_resolution", "relief", "optical_days", "haze", "works_days"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}; give zero or more")
         if isinstance(self.changes, int) and self.changes < 0:
             raise InputError(f"changes is {self.changes}; give zero or more")
         if min(self.shape) < 16:
             raise InputError(f"size is {tuple(self.shape)}; give at least 16 rows and columns")
-        if not 0 <= self.flattening <= 1:
-            raise InputError(f"flattening is {self.flattening}; give a share, 0 to 1")
+        for name in ("flattening", "urban"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give a share, 0 to 1")
+        unknown = [kind for kind in self.kinds if kind not in KINDS]
+        if unknown or not self.kinds:
+            raise InputError(f"kinds is {self.kinds!r}; choose from {', '.join(KINDS)}")
         if self.optical_days % 5:
             raise InputError(f"optical_days is {self.optical_days}; give a multiple of Sentinel-2's 5 days")
 

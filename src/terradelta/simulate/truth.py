@@ -94,16 +94,19 @@ def change_table(changes: tuple[Change, ...], geobox: GeoBox) -> xr.Dataset:
     -------
     xarray.Dataset
         Along ``change`` (1 up, as in the raster ``label``): ``kind``, ``date``, ``until`` (NaT = persistent),
-        ``strength`` (change, band) in dB, ``area`` in m², ``outline`` WKT in map coordinates.
+        ``finished`` (first day of the final state; ``date`` where that came at once), ``strength``
+        (change, band) in dB, ``area`` in m², ``outline`` WKT in map coordinates.
     """
     pixel = abs(geobox.resolution.x * geobox.resolution.y)
     never = np.datetime64("NaT")
     until = [never if each.until is None else each.until for each in changes]
+    finished = [each.date if each.finished is None else each.finished for each in changes]
     return xr.Dataset(
         {
             "kind": ("change", np.array([each.kind for each in changes], object)),
             "date": ("change", np.array([each.date for each in changes], "datetime64[ns]")),
             "until": ("change", np.array(until, "datetime64[ns]")),
+            "finished": ("change", np.array(finished, "datetime64[ns]")),
             "strength": (
                 ("change", "band"),
                 np.array([each.decibel for each in changes], np.float32).reshape(-1, 2),

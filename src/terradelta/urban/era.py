@@ -137,5 +137,7 @@ def era_of(era: Era | str) -> Era:
     if isinstance(era, Era):
         return era
     if era not in ERAS:
-        raise InputError(f"no era is called {era!r}; choose from {', '.join(ERAS)}, or give an Era of your own")
+        raise InputError(
+            f"no era is called {era!r}; choose from {', '.join(ERAS)}, or give an Era of your own"
+        )
     return ERAS[era]

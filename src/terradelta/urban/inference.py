@@ -12,14 +12,12 @@ from torch import Tensor
 
 from terradelta.errors import InputError
 from terradelta.types import FloatArray, Size
+from terradelta.urban.defaults import PRECISIONS, Precision
 from terradelta.urban.network import ERCNN
 from terradelta.urban.parts import NetParts
 from terradelta.urban.recurrence import bytes_per_state
 
-__all__ = ["PRECISIONS", "WindowRunner", "most_active"]
-
-PRECISIONS = ("float32", "bfloat16")
-"""Arithmetic of the convolutions."""
+__all__ = ["WindowRunner", "most_active"]
 
 _CHUNK_PIXELS = 2**15
 _CHUNK_MOST = 16
@@ -72,7 +70,9 @@ class WindowRunner:
     True
     """
 
-    def __init__(self, nets: Sequence[ERCNN], *, device: str = "cpu", precision: str = "float32") -> None:
+    def __init__(
+        self, nets: Sequence[ERCNN], *, device: str = "cpu", precision: Precision = "float32"
+    ) -> None:
         if not nets:
             raise InputError("no network is given; give at least one")
         if len({(net.era, net.branches) for net in nets}) > 1:

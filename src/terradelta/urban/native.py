@@ -14,6 +14,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from terradelta.urban.defaults import Precision
+
 __all__ = ["Job", "Kernel", "kernel"]
 
 _LOG = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ class Kernel:
         self.has_bfloat16 = bool(library.td_has_bfloat16())
         self._steps = {"float32": library.td_step_float32, "bfloat16": library.td_step_bfloat16}
 
-    def step(self, precision: str, job: Job) -> None:
+    def step(self, precision: Precision, job: Job) -> None:
         """Do one step."""
         self._steps[precision](ctypes.byref(job))
 

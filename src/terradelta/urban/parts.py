@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from terradelta.types import Size
 from terradelta.urban.convlstm import ConvBlock
+from terradelta.urban.defaults import Precision
 from terradelta.urban.network import ERCNN, Branch
 from terradelta.urban.recurrence import LANES, Cell, Recurrence, recurrence
 
@@ -19,14 +20,16 @@ __all__ = ["BranchPart", "Convolution", "NetParts"]
 class Convolution:
     """A 3 × 3 convolution with its batch normalisation folded into the weights."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, device: str, precision: str, *, relu: bool) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor, device: str, precision: Precision, *, relu: bool
+    ) -> None:
         self._kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._weight = weight.to(device, self._kind).contiguous(memory_format=torch.channels_last)
         self._bias = bias.to(device, self._kind)
         self._relu = relu
 
     @classmethod
-    def of(cls, block: ConvBlock, device: str, precision: str) -> Convolution:
+    def of(cls, block: ConvBlock, device: str, precision: Precision) -> Convolution:
         """Fold the normalisation of a block."""
         norm = {name: value.detach().double().cpu() for name, value in block.norm.state_dict().items()}
         conv = {name: value.detach().double().cpu() for name, value in block.conv.state_dict().items()}
@@ -45,7 +48,7 @@ class Convolution:
 class BranchPart:
     """One sensor's way: convolutions once per observation, then the recurrence."""
 
-    def __init__(self, branch: Branch, take: slice, device: str, precision: str) -> None:
+    def __init__(self, branch: Branch, take: slice, device: str, precision: Precision) -> None:
         self.cell = Cell.of(branch.memory)
         self.channels = take.stop - take.start
         self._take = take
@@ -82,7 +85,7 @@ class BranchPart:
 class NetParts:
     """One network, taken apart."""
 
-    def __init__(self, net: ERCNN, device: str, precision: str) -> None:
+    def __init__(self, net: ERCNN, device: str, precision: Precision) -> None:
         sar, every = net.era.sar_channels if net.sar is not None else 0, net.channels
         sides = ((net.sar, slice(0, sar)), (net.optical, slice(sar, every)))
         self.branches = [

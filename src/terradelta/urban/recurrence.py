@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from terradelta.types import Size
 from terradelta.urban.convlstm import ConvLSTM
+from terradelta.urban.defaults import Precision
 from terradelta.urban.native import Job, Kernel, kernel
 
 __all__ = ["LANES", "Cell", "Recurrence", "TorchRecurrence", "bytes_per_state", "recurrence"]
@@ -94,7 +95,9 @@ class Recurrence(Protocol):
         """
 
 
-def recurrence(cell: Cell, tiles: int, size: Size, slots: int, *, device: str, precision: str) -> Recurrence:
+def recurrence(
+    cell: Cell, tiles: int, size: Size, slots: int, *, device: str, precision: Precision
+) -> Recurrence:
     """Choose the fastest way that the machine has.
 
     Parameters
@@ -114,7 +117,7 @@ def recurrence(cell: Cell, tiles: int, size: Size, slots: int, *, device: str, p
     return TorchRecurrence(cell, tiles, size, slots, device=device, precision=precision)
 
 
-def bytes_per_state(filters: int, *, device: str, precision: str) -> int:
+def bytes_per_state(filters: int, *, device: str, precision: Precision) -> int:
     """Give what one state takes per pixel, B."""
     if _compiled(filters, device, precision) is None:
         return 3 * 4 * filters + 3 * 4 * 4 * filters
@@ -122,7 +125,7 @@ def bytes_per_state(filters: int, *, device: str, precision: str) -> int:
     return 4 * lanes + (2 * 6 * filters if precision == "float32" else 2 * 2 * lanes)
 
 
-def _compiled(filters: int, device: str, precision: str) -> Kernel | None:
+def _compiled(filters: int, device: str, precision: Precision) -> Kernel | None:
     found = kernel() if torch.device(device).type == "cpu" else None
     if found is None or (precision == "bfloat16" and not found.has_bfloat16):
         return None
@@ -137,7 +140,7 @@ class TorchRecurrence:
     """On any device, with PyTorch's own operations; parameters as in `recurrence`."""
 
     def __init__(
-        self, cell: Cell, tiles: int, size: Size, slots: int, *, device: str, precision: str
+        self, cell: Cell, tiles: int, size: Size, slots: int, *, device: str, precision: Precision
     ) -> None:
         kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._filters = cell.filters
@@ -168,7 +171,7 @@ class _NativeRecurrence:
     """On processors, with the compiled step; parameters as in `recurrence`."""
 
     def __init__(
-        self, compiled: Kernel, cell: Cell, tiles: int, size: Size, slots: int, precision: str
+        self, compiled: Kernel, cell: Cell, tiles: int, size: Size, slots: int, precision: Precision
     ) -> None:
         filters, lanes = cell.filters, _lanes(cell.filters)
         self._kernel, self._precision = compiled, precision

@@ -13,8 +13,8 @@ from typing import NamedTuple
 __all__ = ["Finding", "examine"]
 
 _EXTRAS = {
-    "train": "torch", "stac": "pystac_client", "sentinelhub": "sentinelhub", "postgis": "psycopg",
-    "serve": "fastapi", "video": "av", "distributed": "distributed",
+    "networks": "torch", "train": "lightning", "stac": "pystac_client", "sentinelhub": "sentinelhub",
+    "postgis": "psycopg", "serve": "fastapi", "video": "av", "distributed": "distributed",
 }  # fmt: skip
 _LEAST_ROOM = 2**30
 

@@ -1,17 +1,22 @@
-"""Experiments on real data, wired."""
+"""Experiments on real and simulated data, wired."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import rasterio
 
+from terradelta.errors import InputError
 from terradelta.sources import build_cube
 from terradelta.workflows.config import DetectSettings, EvaluateSettings
 from terradelta.workflows.detect import run_detect
 from terradelta.workflows.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from terradelta.evaluate.urban.networks import Watch
 
 __all__ = ["run_evaluate"]
 
@@ -37,29 +42,37 @@ class _Dated(NamedTuple):
 
 
 def run_evaluate(settings: EvaluateSettings, progress: Progress = no_progress) -> str:
-    """Score the methods on OPERA patches, then find and date real change there with `detect`.
+    """Run one experiment.
 
     Parameters
     ----------
     settings : EvaluateSettings
-        Data, folder and seed.
+        Which one, data, networks, folder and seed.
     progress : callable
         See `show_progress`.
 
     Returns
     -------
     str
-        Two Markdown tables, also in ``opera.md`` and ``dated.md``.
+        Markdown tables, also in files of the folder.
 
     Raises
     ------
     SourceError
         If the data are not there.
+    InputError
+        If a network cannot be used.
     """
+    return _EXPERIMENTS[settings.experiment](settings, progress)
+
+
+def _opera(settings: EvaluateSettings, progress: Progress) -> str:
+    """Score the methods on OPERA patches, then find and date real change there with `detect`."""
     from terradelta.evaluate import opera
 
-    opera.run(settings.data, settings.out, seed=settings.seed, progress=progress)
-    dated = [_date(settings, patch, progress) for patch in _PATCHES]
+    data = _data(settings)
+    opera.run(data, settings.out, seed=settings.seed, progress=progress)
+    dated = [_date(settings, data, patch, progress) for patch in _PATCHES]
     table = "\n".join(
         [
             "| patch | changed over the whole period | most frequent date | of the changed pixels |",
@@ -71,10 +84,57 @@ def run_evaluate(settings: EvaluateSettings, progress: Progress = no_progress) -
     return (settings.out / "opera.md").read_text(encoding="utf-8") + "\n" + table
 
 
-def _date(settings: EvaluateSettings, patch: str, progress: Progress) -> _Dated:
+def _oscd(settings: EvaluateSettings, progress: Progress) -> str:
+    from terradelta.evaluate.urban import oscd
+
+    how = _watch(settings, stride=9)
+    return oscd.run(_data(settings), settings.out, settings.weights, how=how, progress=progress)
+
+
+def _worldcereal(settings: EvaluateSettings, progress: Progress) -> str:
+    from terradelta.evaluate.urban import worldcereal
+
+    how = _watch(settings, stride=5)
+    return worldcereal.run(_data(settings), settings.out, settings.weights, how=how, progress=progress)
+
+
+def _urban_simulated(settings: EvaluateSettings, progress: Progress) -> str:
+    from terradelta.evaluate.urban import simulated
+
+    return simulated.run(
+        settings.out,
+        settings.weights,
+        seed=settings.seed,
+        places=settings.places,
+        how=_watch(settings, stride=20),
+        progress=progress,
+    )
+
+
+_EXPERIMENTS: dict[str, Callable[[EvaluateSettings, Progress], str]] = {
+    "opera": _opera,
+    "oscd": _oscd,
+    "worldcereal": _worldcereal,
+    "urban-simulated": _urban_simulated,
+}
+
+
+def _data(settings: EvaluateSettings) -> Path:
+    if settings.data is None:
+        raise InputError(f"the experiment {settings.experiment} needs real data; name their folder with data")
+    return settings.data
+
+
+def _watch(settings: EvaluateSettings, *, stride: int) -> Watch:
+    from terradelta.evaluate.urban.networks import Watch
+
+    return Watch(settings.stride or stride, device=settings.device, precision=settings.precision)
+
+
+def _date(settings: EvaluateSettings, data: Path, patch: str, progress: Progress) -> _Dated:
     folder, pattern = _PATCHES[patch]
     cube, out = settings.out / "cubes" / f"{patch}.zarr", settings.out / patch
-    build_cube(settings.data / folder, cube, pattern=pattern)
+    build_cube(data / folder, cube, pattern=pattern)
     run_detect(DetectSettings(cube=cube, out=out, workers=1), progress)
     change, date = _read(out / "change.tif"), _read(out / "date.tif")
     changed = change == 1

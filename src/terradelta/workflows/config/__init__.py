@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from terradelta.workflows.config.base import Settings, Written, load_settings, to_yaml
 from terradelta.workflows.config.detect import DetectSettings, OmnibusSettings, RobustSettings
+from terradelta.workflows.config.monitor import MonitorSettings
 from terradelta.workflows.config.verbs import (
     BuildSettings,
     CompareSettings,
@@ -24,6 +25,7 @@ __all__ = [
     "ExportSettings",
     "ImportSettings",
     "InfoSettings",
+    "MonitorSettings",
     "OmnibusSettings",
     "RobustSettings",
     "Settings",
@@ -35,6 +37,7 @@ __all__ = [
 SETTINGS: dict[str, type[Settings]] = {
     "demo": DemoSettings,
     "detect": DetectSettings,
+    "monitor": MonitorSettings,
     "evaluate": EvaluateSettings,
     "export": ExportSettings,
     "compare": CompareSettings,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from terradelta.workflows.config.base import Bounds, Names, Settings
+from terradelta.workflows.config.base import Bounds, Names, Settings, Written, split_list
 
 __all__ = [
     "BuildSettings",
@@ -63,13 +63,60 @@ class DemoSettings(Settings):
     size: int = Field(256, ge=64, le=2048, description="Rows and columns, pixels.")
 
 
-class EvaluateSettings(Settings):
-    """Score the methods on real data, in one table with a picture."""
+def _no_twins(weights: list[Path]) -> list[Path]:
+    if len(set(weights)) < len(weights):
+        raise ValueError("the same network is given twice; leave one out")
+    return weights
 
-    experiment: Literal["opera"] = Field("opera", description="Which experiment.")
-    data: Path = Field(description="Folder of the experiment's data.")
+
+Weights = Annotated[
+    list[Path], BeforeValidator(split_list), AfterValidator(_no_twins), Written("<file,file,...>")
+]
+
+
+class EvaluateSettings(Settings):
+    """Score the methods on real or simulated data, in one table with a picture."""
+
+    experiment: Literal["opera", "oscd", "worldcereal", "urban-simulated"] = Field(
+        "opera", description="Which experiment; all but opera are of urban monitoring."
+    )
+    data: Path | None = Field(
+        None, description="Folder of the experiment's data; empty for urban-simulated, which makes its own."
+    )
     out: Path = Field(Path("evaluation"), description="Folder for the table and the picture.")
-    seed: int = Field(0, ge=0, description="Which discs.")
+    weights: Weights = Field(
+        [],
+        description="Networks of urban monitoring: files of published weights (HDF5) or folders of "
+        "save_pretrained; their mean counts.",
+    )
+    stride: int | None = Field(
+        None,
+        ge=1,
+        description="Kept observations from the start of one window to the next; empty: the experiment's own "
+        "(oscd 9, worldcereal 5, urban-simulated 20).",
+    )
+    places: int = Field(3, ge=1, description="How many towns urban-simulated makes.")
+    seed: int = Field(0, ge=0, description="Which discs of opera; the first town of urban-simulated.")
+    device: str | None = Field(
+        None, description="Where networks run, for example cpu or cuda; empty: a GPU if there is one."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Numbers that networks compute with."
+    )
+
+    @model_validator(mode="after")
+    def _what_it_needs(self) -> EvaluateSettings:
+        if self.data is None and self.experiment != "urban-simulated":
+            raise ValueError(f"the experiment {self.experiment} needs real data; name their folder with data")
+        if self.experiment == "opera" and self.weights:
+            raise ValueError("the experiment opera runs no networks; leave weights out, or choose oscd")
+        if self.experiment != "opera" and not self.weights:
+            raise ValueError(
+                f"the experiment {self.experiment} runs networks; name at least one file with weights"
+            )
+        if self.experiment == "urban-simulated" and self.data is not None:
+            raise ValueError("the experiment urban-simulated makes its own data; leave data out")
+        return self
 
 
 class ExportSettings(Settings):
