@@ -20,6 +20,8 @@ export PYTHONNOUSERSITE := 1
 # Small sizes, to see that the measures run; run a script yourself for figures.
 BENCH_cube := --size 512 --dates 4 --repeats 1
 BENCH_omnibus := --size 256 --dates 10 20 --repeat 1
+BENCH_monitor := --areas 32 48 --growth-years 0.8 --series 0.8 0.9
+BENCH_urban := --strides 5 --frames 90 --repeat 1 --few 2
 BENCH_detect := --sizes 200 --dates 12 --memory 1GiB --methods robust omnibus
 BENCHES := $(patsubst benchmarks/bench_%.py,%,$(sort $(wildcard benchmarks/bench_*.py)))
 

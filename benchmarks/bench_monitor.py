@@ -1,9 +1,9 @@
 """Urban monitoring of whole places: seconds as they grow, and peak memory against the setting.
 
-The cube is made up as it is read (noise; both radar directions every six days, an optical image every five), so
-that places of any size cost no room. Each case runs in a process of its own, whose largest resident memory is
-told. With `--frames` a run stops after some frames: all pieces of a place are alike, so the memory is that of
-the whole.
+The cube is made up as it is read (noise; both radar directions every six days, an optical image every
+five), so that places of any size cost no room. Each case runs in a process of its own, whose largest
+resident memory is told. With `--frames` a run stops after some frames: all pieces of a place are alike,
+so the memory is that of the whole.
 
     python benchmarks/bench_monitor.py --weights weights_s1s2.hdf5
     python benchmarks/bench_monitor.py --weights weights_s1s2.hdf5 --areas --sizes 512 2048 --frames 1000
@@ -83,7 +83,7 @@ def place(size: int, years: float) -> xr.DataTree:
     return xr.DataTree.from_dict({"sar": radar.assign_coords(grid), "optical": seen.assign_coords(grid)})
 
 
-class Enough(Exception):
+class EnoughError(Exception):
     """Some pieces are done."""
 
 
@@ -98,7 +98,7 @@ def stop_after(frames: int) -> Callable[[str, int], Any]:
             nonlocal done
             done += steps
             if frames and done >= frames:
-                raise Enough(f"{done} of {total} frames")
+                raise EnoughError(f"{done} of {total} frames")
 
         yield advance
 
@@ -119,7 +119,7 @@ def child(case: dict[str, Any]) -> None:
                 tile=case["tile"], store=Path(folder) / "maps.zarr", progress=stop_after(case["frames"]),
             )  # fmt: skip
             windows = maps.sizes["window"]
-        except Enough as reason:
+        except EnoughError as reason:
             whole = str(reason)
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,10 +1,11 @@
 """Urban monitoring: windows per second of one tile against plain PyTorch and against Keras, in one run.
 
-The alternatives run every window by itself, 32 at once: (a) the network of this project as a plain PyTorch
-module; (b) a Keras `ConvLSTM2D` network of the same shape and weights, padded to 92 steps, from public
-TensorFlow, by an interpreter that has it (`--tensorflow`; left out otherwise). All maps are compared. The
-rounds of all contestants alternate, so that other work on the machine hits all of them; the best round counts.
-The fraction of the peak is that of the recurrent 3 x 3 convolution 26 -> 104 alone, measured in the same rounds.
+The alternatives run every window by itself, 32 at once: (a) the network of this project as a plain
+PyTorch module; (b) a Keras `ConvLSTM2D` network of the same shape and weights, padded to 92 steps, from
+public TensorFlow, by an interpreter that has it (`--tensorflow`; left out otherwise). All maps are
+compared. The rounds of all contestants alternate, so that other work on the machine hits all of them;
+told are the best round and the median of the ratios within a round. The fraction of the peak is that of
+the recurrent 3 x 3 convolution 26 -> 104 alone, measured in the same rounds.
 
     python benchmarks/bench_urban.py --tensorflow /path/to/python
 """
@@ -158,36 +159,37 @@ def compare(args: argparse.Namespace, net: ERCNN, stride: int) -> None:
     contestants: dict[str, Callable[[], NDArray[np.float32]]] = {
         "shared, float32": lambda: shared(net, frames, windows, "float32"),
         "shared, bfloat16": lambda: shared(net, frames, windows, "bfloat16"),
+        "plain PyTorch (a)": lambda: plain(net, frames, few),
     }
-    rates: dict[str, float] = {}
+    rates: dict[str, list[float]] = {}
     peaks = {"float32": 0.0, "bfloat16": 0.0}
     maps: dict[str, NDArray[np.float32]] = {}
-    with tempfile.TemporaryDirectory() as folder, keras(args.tensorflow, Path(folder)) as once:
+    with tempfile.TemporaryDirectory() as folder:
         keras_case(net, frames, few, Path(folder))
-        for _ in range(args.repeat):
-            for precision in peaks:
-                peaks[precision] = max(peaks[precision], peak(precision))
-            for name, work in contestants.items():
-                seconds, maps[name] = timed(work)
-                rates[name] = max(rates.get(name, 0), len(windows) / seconds)
-            seconds, maps["plain"] = timed(lambda: plain(net, frames, few))
-            rates["plain PyTorch (a)"] = max(rates.get("plain PyTorch (a)", 0), len(few) / seconds)
-            if once is not None:
-                rates["Keras (b)"] = max(rates.get("Keras (b)", 0), len(few) / once())
-                maps["keras"] = np.load(Path(folder) / "maps.npy")
+        with keras(args.tensorflow, Path(folder)) as once:
+            for _ in range(args.repeat):
+                for precision in peaks:
+                    peaks[precision] = max(peaks[precision], peak(precision))
+                for name, work in contestants.items():
+                    seconds, maps[name] = timed(work)
+                    rates.setdefault(name, []).append(len(maps[name]) / seconds)
+                if once is not None:
+                    rates.setdefault("Keras (b)", []).append(len(few) / once())
+                    maps["Keras (b)"] = np.load(Path(folder) / "maps.npy")
     print(f"\nstride {stride}: {len(windows)} windows of {args.length} observations, {TILE} x {TILE} pixels")
     base = rates.get("Keras (b)", rates["plain PyTorch (a)"])
-    for name, rate in rates.items():
-        line = f"{name:20s} {rate:8.1f} windows/s {rate / base:6.1f} x"
+    for name, every in rates.items():
+        best, ratio = max(every), float(np.median(np.array(every) / base))
+        line = f"{name:20s} {best:7.1f} windows/s, {best / max(base):5.1f} x (best), {ratio:5.1f} x (median)"
         if name.startswith("shared"):
-            precision = name.split()[-1]
-            line += f"   {rate * flop / len(windows) / 1e9:6.0f} GFLOP/s as plain convolutions"
-            share, alone = rate * flop / len(windows) / peaks[precision], peaks[precision] / 1e9
-            line += f" = {share:.2f} of the convolution's {alone:.0f}"
+            plainly, alone = best * flop / len(windows), peaks[name.split()[-1]]
+            line += (
+                f", {plainly / 1e9:.0f} GFLOP/s, {plainly / alone:.2f} of the convolution's {alone / 1e9:.0f}"
+            )
         print(line)
-    exact = maps["plain"]
+    exact = maps["plain PyTorch (a)"]
     for name, found in maps.items():
-        if name != "plain":
+        if name != "plain PyTorch (a)":
             error = np.abs(found[: len(few)] - exact)
             over = (error > 0.02).mean()
             print(f"{name:20s} maps against (a): largest {error.max():.1e}, over 0.02: {over:.3%}")

@@ -99,7 +99,9 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@pytest.mark.parametrize("code", ["import terradelta", "import terradelta.cli", "help"])
+@pytest.mark.parametrize(
+    "code", ["import terradelta", "import terradelta.cli", "import terradelta.urban", "help"]
+)
 def test_nothing_heavy_is_loaded_at_the_start(code: str) -> None:
     run = "from terradelta.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass"
     script = f"import sys\n{run if code == 'help' else code}\nimport json\n"
@@ -107,6 +109,16 @@ def test_nothing_heavy_is_loaded_at_the_start(code: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert not loaded & HEAVY
+
+
+def test_monitor_is_the_function_whatever_was_imported() -> None:
+    pytest.importorskip("torch")
+    script = "import terradelta as td\nimport terradelta.urban.monitoring\nassert callable(td.urban.monitor)"
+    subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    for name in terradelta.urban.__all__:
+        assert getattr(terradelta.urban, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = terradelta.urban.nothing
 
 
 # how the code is written

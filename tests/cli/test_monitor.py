@@ -328,7 +328,6 @@ def test_period_and_incomplete_windows(city: Path, tmp_path: Path, monitor: Star
 
 def test_everything_at_once(city: Path, tmp_path: Path, nets: tuple[Path, Path], cli: Any):
     pytest.importorskip("av")
-    pytest.importorskip("imageio")
     out = tmp_path / "out"
     inside = "600105,5599895;3.0,47"  # the second is no place of this cube
     arguments = ["monitor", city, out, "--weights", nets[0], "--stride", STRIDE]
@@ -369,7 +368,7 @@ def refused(short: Any, tmp_path: Path, field: Any, monitor: Start) -> Callable[
         before = field.digest(path)
         line = monitor(path, tmp_path / "out", *more, weights=weights).refused(*words)
         assert field.digest(path) == before
-        assert [path.name for path in (tmp_path / "out").glob("**/*")] in ([], [".windows.zarr.lock"])
+        assert not (tmp_path / "out").exists()
         return line
 
     return check
@@ -544,7 +543,7 @@ import importlib.abc, sys
 class Gone(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name.split(".")[0] == {!r}:
-            raise ModuleNotFoundError(name)
+            raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Gone())
 """
 

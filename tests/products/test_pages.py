@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -292,3 +293,19 @@ def test_extra_files_that_cannot_be_listed(tmp_path: Path, make: Make, name: str
     with pytest.raises(InputError, match=words):
         products.write(make()[["change"]], tmp_path, add=lambda *_: [products.Extra(name, "Film")])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_are_described_as_their_file_is(
+    tmp_path: Path, make: Make, make_grid: Callable[..., GeoBox]
+) -> None:
+    scene, box = make(), make_grid()
+    scene["date"].attrs["long_name"] = "Middle of the strongest window."
+    folder = products.write(scene, tmp_path / "out", title="Strongest")
+    date = load_preview(folder / "date.tif", box)[0]
+    assert date.description == "Middle of the strongest window."
+    assert load_preview(folder / "score.tif", box)[0].description == LAYERS["score"].description
+    both = load_preview(folder / "difference.tif", box)
+    assert {one.description for one in both} == {LAYERS["difference"].description}
+    assert len({one.label for one in both}) == len(both) == 2
+    plain = dataclasses.replace(date, description="")
+    assert draw_map(date, title="a") != draw_map(plain, title="a")

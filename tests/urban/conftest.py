@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,13 +13,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 if TYPE_CHECKING:
     from terradelta.urban.network import ERCNN
 
 KerasLayers: TypeAlias = Mapping[str, Mapping[str, NDArray[np.float32]]]
 WriteKeras: TypeAlias = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _one_thread() -> Iterator[None]:
+    """Spare tiny arrays the waiting of threads for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -33,14 +33,6 @@ def places() -> ModuleType:
     return module
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session")
 def cube(places: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> xr.DataTree:
     return open_cube(places.fill(tmp_path_factory.mktemp("monitor") / "place.zarr", range(24)))

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 import zarr
 
@@ -34,14 +33,6 @@ def places() -> ModuleType:
     return module
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session")
 def cube(places: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> xr.DataTree:
     return open_cube(places.fill(tmp_path_factory.mktemp("store") / "place.zarr", range(20)))
@@ -60,7 +51,6 @@ def _run(places: ModuleType, cube: xr.DataTree, nets: list[ERCNN], store: Path, 
 def undisturbed(
     places: ModuleType, cube: xr.DataTree, nets: list[ERCNN], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    torch.set_num_threads(1)
     path = tmp_path_factory.mktemp("undisturbed") / "maps.zarr"
     _run(places, cube, nets, path)
     return path
@@ -273,6 +263,22 @@ def test_an_image_that_came_late_renews_the_windows_from_then_on(
     _same_maps(store, fresh, atol=1e-6)
 
 
+def test_an_image_older_than_all_others_is_refused(
+    places: ModuleType, nets: list[ERCNN], tmp_path: Path
+) -> None:
+    path, store = places.fill(tmp_path / "place.zarr", range(2, 18)), tmp_path / "maps.zarr"
+    _run(places, open_cube(path), nets[:1], store)
+    before = _files(store)
+    places.fill(path, range(1, 2))
+    words = r"differ in the first observations of the cube \(older ones .*\); use another path, or overwrite$"
+    with pytest.raises(ConflictError, match=words) as caught:
+        _run(places, open_cube(path), nets[:1], store)
+    assert "\n" not in str(caught.value)
+    assert _files(store) == before
+    maps = _run(places, open_cube(path), nets[:1], store, overwrite=True)
+    np.testing.assert_array_equal(maps, monitor(open_cube(path), nets[0], **places.SETTINGS))
+
+
 def test_a_shorter_period_drops_windows(
     places: ModuleType, cube: xr.DataTree, nets: list[ERCNN], undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -321,7 +327,9 @@ def test_other_networks_or_observations_are_refused_or_replaced(
 ) -> None:
     store, path = tmp_path / "maps.zarr", places.fill(tmp_path / "place.zarr", range(30, 46))
     _run(places, open_cube(path), nets[1:], store, tiling="original", tile=9, dead_zone=0)
-    with pytest.raises(ConflictError, match=r"first_observations.*networks.*tiling"):
+    with pytest.raises(
+        ConflictError, match=r"first observations of the cube.*networks.*tiling.*use the same settings"
+    ):
         _run(places, cube, nets, store)
     _run(places, cube, nets, store, overwrite=True)
     assert _files(store) == _files(undisturbed)
@@ -368,12 +376,13 @@ def test_one_writer_at_a_time(
         _run(places, cube, nets, tmp_path / "maps.zarr")
 
 
+@pytest.mark.parametrize("more", [{"memory": 10**6}, {"tiling": "original", "tile": 24, "dead_zone": 0}])
 def test_nothing_is_left_where_settings_are_bad(
-    places: ModuleType, cube: xr.DataTree, nets: list[ERCNN], tmp_path: Path
+    places: ModuleType, cube: xr.DataTree, nets: list[ERCNN], tmp_path: Path, more: dict[str, Any]
 ) -> None:
-    with pytest.raises(InputError):
-        _run(places, cube, nets, tmp_path / "maps.zarr", memory=10**6)
-    assert not (tmp_path / "maps.zarr").exists()
+    with pytest.raises(InputError, match=r"^(memory|tile) is "):
+        _run(places, cube, nets, tmp_path / "out" / "maps.zarr", **more)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("where", ["missing.zarr", "."])

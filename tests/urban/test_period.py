@@ -53,6 +53,16 @@ def _slow(maps: xr.Dataset, threshold: float) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("lazy", [False, True])
+def test_layers_do_not_call_themselves_what_the_windows_are(lazy: bool) -> None:
+    maps = _maps()
+    maps["mean"].attrs["long_name"] = "change probability, mean over the networks"
+    found = whole_period(maps.chunk({"window": 1}) if lazy else maps)
+    names = {name: layer.attrs["long_name"] for name, layer in found.items()}
+    assert len(set(names.values())) == 7
+    assert names["date"] == "Middle of the window with the highest value."
+
+
+@pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("threshold", [0, 0.5, 0.875])
 def test_equal_to_a_loop_over_pixels(lazy: bool, threshold: float) -> None:
     maps = _maps()

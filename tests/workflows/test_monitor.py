@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from terradelta import urban
 from terradelta.errors import ConfigError, ConflictError
 from terradelta.workflows.config import MonitorSettings, load_settings
 from terradelta.workflows.monitor.plan import Plan, day_after
@@ -24,7 +25,7 @@ def settings(out: Path = Path("out"), **given: Any) -> MonitorSettings:
 
 
 def test_defaults_are_those_of_the_functions():
-    urban = pytest.importorskip("terradelta.urban", exc_type=Exception)
+    pytest.importorskip("torch")
     told = settings()
     parameters = inspect.signature(urban.monitor).parameters
     shared = {name: one.default for name, one in parameters.items() if name in MonitorSettings.model_fields}
@@ -32,9 +33,6 @@ def test_defaults_are_those_of_the_functions():
     assert len(shared) >= 12
     assert {name: getattr(told, name) for name in shared} == shared
     assert inspect.signature(urban.whole_period).parameters["threshold"].default == told.threshold
-    choices = {"statistic": ("mean", "minimum", "maximum"), "precision": ("float32", "bfloat16")}
-    for name, options in choices.items():
-        assert MonitorSettings.model_fields[name].annotation.__args__ == options
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,8 @@ def _fill(axes: Axes, preview: Preview, base: Preview | None) -> None:
 
 def _subtitle(preview: Preview, title: str, inches: float) -> list[str]:
     layer = preview.layer.title + (f" {preview.label}" if preview.label else "")
-    text = f"{layer}: {preview.layer.description}" if title else preview.layer.description
+    description = preview.description or preview.layer.description
+    text = f"{layer}: {description}" if title else description
     return textwrap.wrap(text, max(20, int(inches * 14)))
 
 

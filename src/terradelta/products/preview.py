@@ -34,6 +34,8 @@ class Preview:
         Full grid.
     unit, label : str
         Unit, and the band's name where the layer has several.
+    description : str
+        What the file says that it shows; empty: what the table of layers says.
     """
 
     layer: Layer
@@ -41,6 +43,7 @@ class Preview:
     geobox: GeoBox
     unit: str
     label: str = ""
+    description: str = ""
 
     def limits(self) -> tuple[float, float]:
         """Give the values of the first and the last colour.
@@ -89,12 +92,18 @@ def load_preview(path: Path, geobox: GeoBox, *, pixels: int = _PIXELS) -> list[P
     factor = max(1, -(-max(geobox.shape) // pixels))
     with rasterio.open(path) as file:
         read = _largest if layer.is_integer else _average
-        names = [str(text).split(":")[0] for text in file.descriptions] if file.count > 1 else [""]
+        told = [str(text or "") for text in file.descriptions]
+        parts = [text.partition(": ") if file.count > 1 else ("", "", text) for text in told]
         return [
             Preview(
-                layer, read(file, layer, index, factor), geobox, file.units[index - 1] or layer.unit, name
+                layer,
+                read(file, layer, index, factor),
+                geobox,
+                file.units[index - 1] or layer.unit,
+                name,
+                text,
             )
-            for index, name in enumerate(names, 1)
+            for index, (name, _, text) in enumerate(parts, 1)
         ]
 
 

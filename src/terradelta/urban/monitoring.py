@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from os import PathLike
 from typing import Any, TypeAlias
@@ -152,9 +153,10 @@ def monitor(
     job = _Job(stack, runner, windows, progress)
     verify = _verifier(tree, stack, windows[-1].stop - 1, start, end)
     table = _table(stack, windows)
+    core = choose_core(stack.size, wanted, zone, tiling, budget)
+    cut = partial(_pieces, stack.size, tile=wanted, zone=zone, tiling=tiling, budget=budget)
     if store is None:
-        core = choose_core(stack.size, wanted, zone, tiling, budget)
-        pieces = _pieces(stack.size, core, wanted, zone, tiling, budget)
+        pieces = cut(core)
         held = MemoryMaps(stack.size, len(windows), statistic)
         job.run(pieces, held)
         verify()
@@ -165,8 +167,8 @@ def monitor(
         )
     notes = {"networks": [net.origin for net in together]}
     with MapStore(store, {**settings, "tile": wanted}, notes, overwrite=overwrite) as kept:
-        core = kept.core or choose_core(stack.size, wanted, zone, tiling, budget)
-        pieces = _pieces(stack.size, core, wanted, zone, tiling, budget)
+        core = kept.core or core
+        pieces = cut(core)
         kept.begin(table, geobox, core=core, pieces=len(pieces), networks=len(together))
         job.run(pieces, kept)
         verify()
@@ -187,6 +189,8 @@ class _Job:
         """Compute what the sink lacks."""
         lacking = [sink.first(number) for number in range(len(pieces))]
         steps = sum(self._steps(first) for first in lacking)
+        if not steps:
+            return
         with self.progress("window maps", steps) as advance:
             for number, (piece, first) in enumerate(zip(pieces, lacking, strict=True)):
                 if first >= len(self.windows):

@@ -111,9 +111,9 @@ class NetParts:
         states = [
             branch.step(each, begun, active, ended) for branch, each in zip(self.branches, gates, strict=True)
         ]
-        joined = torch.cat(states, dim=2)
         if not ended:
-            return np.empty((0, *joined.shape[1:2], *joined.shape[3:]), np.float32)
+            return np.empty((0, *gates[0].shape[:3]), np.float32)
+        joined = torch.cat(states, dim=2)
         x = joined.flatten(0, 1)
         for block in self._head:
             x = block(x)

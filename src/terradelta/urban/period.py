@@ -14,6 +14,15 @@ from terradelta.urban.defaults import THRESHOLD
 __all__ = ["whole_period"]
 
 _BLOCK, _MOST = 256, 65534
+_MEANING = {
+    "score": "Highest value over all windows, 0 to 1; no calibrated probability.",
+    "date": "Middle of the window with the highest value.",
+    "count": "In how many windows the value is above the threshold.",
+    "change": "Whether the highest value is above the threshold (1) or not (0).",
+    "first": "Middle of the first window above the threshold.",
+    "last": "Middle of the last window above the threshold.",
+    "spread": "Standard deviation between the networks in the window with the highest value.",
+}
 
 
 def whole_period(
@@ -73,7 +82,7 @@ def whole_period(
         found = _reduce(plain, days, threshold)
     found = found.assign_coords(where)
     for name in found.data_vars:
-        found[name].attrs.update(_attributes(name))
+        found[name].attrs = _attributes(name)
         found[name].encoding["grid_mapping"] = "spatial_ref"
     return found
 
@@ -113,4 +122,4 @@ def _reduce(maps: xr.Dataset, days: NDArray[np.int32], threshold: float) -> xr.D
 
 def _attributes(name: Hashable) -> dict[str, str]:
     dated = name in ("date", "first", "last")
-    return {"units": "days since 1970-01-01" if dated else "1"}
+    return {"long_name": _MEANING[str(name)], "units": "days since 1970-01-01" if dated else "1"}

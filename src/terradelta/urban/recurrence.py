@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -184,9 +185,15 @@ class _NativeRecurrence:
             stride = -(-((size.y + 2) * (size.x + 2) * lanes + 34 * lanes + 64) // 32) * 32
         self._before, self._after = (torch.zeros(slots, tiles, stride, dtype=kind) for _ in range(2))
         self._cell = torch.zeros(slots, tiles, size.y, size.x, lanes)
+        self._state, self._result = (np.empty(slots, np.int32) for _ in range(2))
         rows_in_cache = _CACHE // (16 * filters * size.x)
-        share = -(-size.y * tiles // (2 * torch.get_num_threads()))
-        self._band = max(1, min(size.y, rows_in_cache, share))
+        threads = torch.get_num_threads()
+        self._job = Job(
+            filters=filters, rows=size.y, columns=size.x, tiles=tiles, threads=threads, memory_stride=stride,
+            band=max(1, min(size.y, rows_in_cache, -(-size.y * tiles // (2 * threads)))),
+            state=self._state.ctypes.data, result=self._result.ctypes.data,
+            weights=self._weights.data_ptr(), c=self._cell.data_ptr(),
+        )  # fmt: skip
 
     def begin(self, slots: Sequence[int]) -> None:
         """Set states to zero."""
@@ -196,18 +203,12 @@ class _NativeRecurrence:
 
     def step(self, gates: Tensor, slots: Sequence[int], ended: Sequence[int]) -> Tensor:
         """Show one observation to some windows."""
-        places = {slot: place for place, slot in enumerate(ended)}
-        state = torch.tensor(slots, dtype=torch.int32)
-        result = torch.tensor([places.get(slot, -1) for slot in slots], dtype=torch.int32)
+        self._state[: len(slots)] = slots
+        self._result[: len(slots)] = [ended.index(slot) if slot in ended else -1 for slot in slots]
         results = torch.empty(len(ended), self._tiles, *self._size, self._filters)
-        job = Job(
-            filters=self._filters, rows=self._size.y, columns=self._size.x, tiles=self._tiles,
-            states=len(slots), band=self._band, threads=torch.get_num_threads(),
-            memory_stride=self._before.shape[-1],
-            state=state.data_ptr(), result=result.data_ptr(), gates=gates.data_ptr(),
-            weights=self._weights.data_ptr(), before=self._before.data_ptr(), after=self._after.data_ptr(),
-            c=self._cell.data_ptr(), results=results.data_ptr(),
-        )  # fmt: skip
+        job = self._job
+        job.states, job.gates, job.results = len(slots), gates.data_ptr(), results.data_ptr()
+        job.before, job.after = self._before.data_ptr(), self._after.data_ptr()
         self._kernel.step(self._precision, job)
         self._before, self._after = self._after, self._before
         return results.permute(0, 1, 4, 2, 3)

@@ -41,7 +41,7 @@ STATISTICS: Mapping[str, str] = {
 
 _SCHEMA, _CHUNK = 1, 256
 _BUFFER_BYTES = 8 * 2**20
-_MARK, _REST = "terradelta_maps", "unfinished"
+_MARK, _REST, _FIRST = "terradelta_maps", "unfinished", "first_observations"
 
 
 @dataclass(frozen=True)
@@ -214,9 +214,9 @@ class MapStore:
         if not differing:
             return attributes
         if not self._overwrite:
+            cure = "use another path" if [*differing] == [_FIRST] else "use the same settings, another path"
             raise ConflictError(
-                f"{self.path} holds maps that differ in {', '.join(differing)}; "
-                "use the same settings, another path, or overwrite"
+                f"{self.path} holds maps that differ in {', '.join(differing.values())}; {cure}, or overwrite"
             )
         return None
 
@@ -428,15 +428,19 @@ def _common(before: Sequence[str], now: Sequence[str]) -> int:
     return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(before, now, strict=False))))
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """Say what two sets of settings differ in, in a few words each."""
-    found = []
+    found = {}
     for key in sorted({*before, *now}):
         old, new = before.get(key), now.get(key)
         if old == new:
             continue
         short = all(isinstance(value, str | int | float | None) for value in (old, new))
-        found.append(f"{key} ({old} there, {new} now)" if short else key)
+        found[key] = f"{key} ({old} there, {new} now)" if short else key
+        if key == _FIRST:
+            found[key] = (
+                "the first observations of the cube (older ones were added since, or it is another cube)"
+            )
     return found
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from terradelta.errors import InputError
 from terradelta.types import FloatArray, PathType
+from terradelta.urban.defaults import Precision
 
 if TYPE_CHECKING:
     from terradelta.urban import ERCNN
@@ -44,7 +45,7 @@ class Watch:
 
     stride: int
     device: str | None = None
-    precision: str = "float32"
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True, eq=False)

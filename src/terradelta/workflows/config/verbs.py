@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from terradelta.urban.defaults import Precision
 from terradelta.workflows.config.base import Bounds, Names, Settings, Written, split_list
 
 __all__ = [
@@ -100,9 +101,7 @@ class EvaluateSettings(Settings):
     device: str | None = Field(
         None, description="Where networks run, for example cpu or cuda; empty: a GPU if there is one."
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Numbers that networks compute with."
-    )
+    precision: Precision = Field("float32", description="Numbers that networks compute with.")
 
     @model_validator(mode="after")
     def _what_it_needs(self) -> EvaluateSettings:
