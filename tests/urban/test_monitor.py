@@ -45,8 +45,8 @@ def nets(places: ModuleType) -> list[ERCNN]:
 
 @pytest.fixture(scope="session")
 def plain(places: ModuleType, cube: xr.DataTree, nets: list[ERCNN]) -> np.ndarray:
-    """Every network on the whole place, window by window: (net, window, y, x)."""
-    return places.plain_maps(cube, nets, slice(None), slice(None), stride=STRIDE)
+    """Every network on the whole place with 8 mirrored pixels around, by window: (net, window, y, x)."""
+    return places.plain_maps(cube, nets, slice(None), slice(None), stride=STRIDE, mirrored=8)
 
 
 # equal to the plain networks
@@ -103,7 +103,7 @@ def test_original_tiling_in_more_than_one_piece() -> None:
 @pytest.mark.parametrize("branches", ["sar", "optical"])
 def test_networks_of_one_sensor(places: ModuleType, cube: xr.DataTree, branches: str) -> None:
     net = places.network(1, branches=branches)
-    maps = monitor(cube, net, stride=1, fewest=2)
+    maps = monitor(cube, net, stride=1, fewest=2, dead_zone=0)
     era = places.TINY
     stack = Stack.of(cube, era, branches=branches)
     frames = np.stack([frame.copy() for frame in stack.frames(slice(None), slice(None))])
@@ -114,6 +114,20 @@ def test_networks_of_one_sensor(places: ModuleType, cube: xr.DataTree, branches:
 
 
 # seams
+
+
+def test_the_edge_of_the_place_is_like_its_inside(
+    places: ModuleType, cube: xr.DataTree, nets: list[ERCNN]
+) -> None:
+    zeros = places.plain_maps(cube, nets[:1], slice(None), slice(None), stride=STRIDE)[0]
+    maps = monitor(cube, nets[0], stride=STRIDE).values
+    inside = maps[:, 8:-8, 8:-8].mean()
+
+    def off(values: np.ndarray) -> float:
+        edges = (values[:, 0], values[:, -1], values[:, :, 0], values[:, :, -1])
+        return max(abs(edge.mean() - inside) for edge in edges)
+
+    assert off(maps) < 0.5 * off(zeros)
 
 
 def test_small_tiles_show_seams_and_a_dead_zone_removes_them(
@@ -198,7 +212,7 @@ def test_blocks_follow_the_memory() -> None:
 )
 def test_too_little_memory(cube: xr.DataTree, nets: list[ERCNN], settings: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"needs at least \d+ MiB") as caught:
-        monitor(cube, nets[0], **settings)
+        monitor(cube, nets[0], stride=STRIDE, **settings)
     least = int(str(caught.value).split("at least ")[1].split()[0])
     monitor(cube, nets[0], stride=STRIDE, **{**settings, "memory": least * 2**20})
 

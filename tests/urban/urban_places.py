@@ -75,17 +75,24 @@ def fill(path: Path, numbers: range, grid: GeoBox = GRID) -> Path:
 
 
 def plain_maps(
-    cube: xr.DataTree, nets: list[ERCNN], rows: slice, columns: slice, *, stride: int, whole: bool = True
+    cube: xr.DataTree, nets: list[ERCNN], rows: slice, columns: slice, *, stride: int, mirrored: int = 0
 ) -> NDArray[np.float32]:
-    """Run the plain networks on one rectangle and every window, one by one: (net, window, y, x)."""
+    """Run the plain networks on one rectangle and every window, one by one: (net, window, y, x).
+
+    With `mirrored`, the rectangle is widened by so many pixels in mirror image, and narrowed again.
+    """
     era = nets[0].era
     stack = Stack.of(cube, era, branches=nets[0].branches)
     frames = np.stack([frame.copy() for frame in stack.frames(rows, columns)])
+    margin = (mirrored, mirrored)
+    frames = np.pad(frames, ((0, 0), (0, 0), margin, margin), mode="symmetric")
+    inner = slice(mirrored, -mirrored or None)
     windows = time_windows(stack.times, length=era.window, stride=stride, fewest=era.fewest, most=era.most)
-    windows = [w for w in windows if not whole or w.stop < len(stack.times) or len(w) == era.most]
+    windows = [w for w in windows if w.stop < len(stack.times) or len(w) == era.most]
     with torch.inference_mode():
         parts = [(torch.tensor(frames[None, w.slice]), torch.tensor([len(w)])) for w in windows]
-        return np.stack([np.concatenate([net(*part).numpy() for part in parts]) for net in nets])
+        maps = np.stack([np.concatenate([net(*part).numpy() for part in parts]) for net in nets])
+    return maps[..., inner, inner]
 
 
 def die_at(count: int, after: bool) -> list[int]:

@@ -126,7 +126,8 @@ void products(const float *a, int groups, int64_t row, int filters, const float 
 // six values for the products of each four pixels, out of a row of h with a rim; up to 2 x 16 filters
 void input_transform(const float *h, int filters, int groups, float *out) {
   const int lanes = lanes_of(filters);
-  for (int g = 0; g < groups; ++g, h += 4 * filters, out += kTaps * filters) {
+  const float *end = out + int64_t(groups) * kTaps * filters;
+  for (; out < end; h += 4 * filters, out += kTaps * filters) {
     Vector v[kTaps][2];
     for (int lane = 0, n = 0; lane < lanes; lane += kLanes, ++n) {
       const Vector a = load(h + lane), b = load(h + filters + lane), c = load(h + 2 * filters + lane),
@@ -141,8 +142,8 @@ void input_transform(const float *h, int filters, int groups, float *out) {
     // whole vectors, each overwriting the idle lanes of the one before, but not what lies behind the row
     for (int tap = 0; tap < kTaps; ++tap)
       for (int lane = 0, n = 0; lane < lanes; lane += kLanes, ++n) {
-        const int rest = g < groups - 1 ? kLanes : std::min(kLanes, (kTaps - tap) * filters - lane);
-        std::memcpy(out + tap * filters + lane, &v[tap][n], sizeof(float) * rest);
+        float *to = out + tap * filters + lane;
+        std::memcpy(to, &v[tap][n], sizeof(float) * std::min<int64_t>(kLanes, end - to));
       }
   }
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -301,8 +300,7 @@ def _pieces(
 ) -> tuple[Piece, ...]:
     """Cut the place, and make sure that the pieces of a store that is continued fit, too."""
     pieces = pieces_of(size, core, tile or 0, zone, tiling)
-    largest = max(math.prod(part.stop - part.start for part in piece.read) for piece in pieces)
-    budget.require(largest, "a block of the maps that are there")
+    budget.require(max(piece.pixels for piece in pieces), "a block of the maps that are there")
     if tiling == "seamless" and zone < _DEAD_ZONE and len(pieces) > 1:
         _LOG.warning(
             "dead zone %d: seams may be seen between tiles; from %d on there are none", zone, _DEAD_ZONE

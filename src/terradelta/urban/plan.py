@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from terradelta.errors import InputError
 from terradelta.types import FloatArray, Size
 from terradelta.urban.defaults import Tiling
-from terradelta.windows.blocks import Slices, blocks
+from terradelta.windows.blocks import Block, Slices, blocks
 from terradelta.windows.grids import grid_tiles
 
 __all__ = ["Budget", "Piece", "choose_core", "pieces_of"]
@@ -77,6 +77,8 @@ class Piece:
         Side of the tiles that it holds; 0 where the whole piece is one tile.
     dead_zone : int
         Pixels that are dropped on each side of such a tile.
+    beyond : pairs of int
+        Rows and columns beyond the edge of the place, before and after, that a mirror image fills.
 
     Examples
     --------
@@ -92,11 +94,19 @@ class Piece:
     core: Slices
     tile: int = 0
     dead_zone: int = 0
+    beyond: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that go through the networks, apart from where tiles overlap."""
+        return math.prod(
+            part.stop - part.start + sum(more) for part, more in zip(self.read, self.beyond, strict=True)
+        )
 
     def cut(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
         """Cut a frame (channel, y, x) into tiles (tile, channel, y, x)."""
         if not self.tile:
-            return frame[None]
+            return np.pad(frame, ((0, 0), *self.beyond), mode="symmetric")[None]
         step = self.tile - 2 * self.dead_zone
         every = sliding_window_view(frame, (self.tile, self.tile), axis=(1, 2))[:, ::step, ::step]
         return every.transpose(1, 2, 0, 3, 4).reshape(-1, len(frame), self.tile, self.tile)
@@ -105,8 +115,8 @@ class Piece:
         """Join the maps (net, tile, y, x) of the tiles to those of the core, (net, y, x)."""
         if not self.tile:
             rows, columns = (
-                slice(core.start - read.start, core.stop - read.start)
-                for core, read in zip(self.core, self.read, strict=True)
+                slice(core.start - read.start + more[0], core.stop - read.start + more[0])
+                for core, read, more in zip(self.core, self.read, self.beyond, strict=True)
             )
             return maps[:, 0, rows, columns]
         kept = slice(self.dead_zone, self.tile - self.dead_zone)
@@ -151,11 +161,12 @@ def choose_core(size: Size, tile: int | None, dead_zone: int, tiling: Tiling, bu
     """
     if tiling == "original":
         return _tiles_together(size, tile or 0, dead_zone, budget)
+    core = _STEP if tile is None else tile - 2 * dead_zone
+    pixels = math.prod(min(core, length) + 2 * dead_zone for length in size)
     if tile is not None:
-        budget.require(min(tile, size.y) * min(tile, size.x), f"a tile of {tile} pixels")
-        return tile - 2 * dead_zone
-    least = _STEP + 2 * dead_zone
-    budget.require(min(least, size.y) * min(least, size.x), f"the smallest block ({least} pixels)")
+        budget.require(pixels, f"a tile of {tile} pixels")
+        return core
+    budget.require(pixels, f"the smallest block ({core + 2 * dead_zone} pixels)")
     side = math.isqrt(budget.pixels) - 2 * dead_zone
     return min(max(side // _STEP, 1) * _STEP, _LARGEST_CORE)
 
@@ -199,7 +210,7 @@ def pieces_of(size: Size, core: int, tile: int, dead_zone: int, tiling: Tiling) 
     [slice(0, 70, None), slice(56, 70, None)]
     """
     if tiling == "seamless":
-        return tuple(Piece(block.read, block.core) for block in blocks(size, core, halo=dead_zone))
+        return tuple(_mirrored(block, dead_zone) for block in blocks(size, core, halo=dead_zone))
     tiles = grid_tiles(size, tile, dead_zone)
     step = tile - 2 * dead_zone
     rows, columns = (
@@ -210,6 +221,15 @@ def pieces_of(size: Size, core: int, tile: int, dead_zone: int, tiling: Tiling) 
         for row in rows
         for column in columns
     )
+
+
+def _mirrored(block: Block, dead_zone: int) -> Piece:
+    """Give a piece whose dead zone reaches beyond the edge of the place where the core touches it."""
+    rows, columns = (
+        (dead_zone - (core.start - read.start), dead_zone - (read.stop - core.stop))
+        for core, read in zip(block.core, block.read, strict=True)
+    )
+    return Piece(block.read, block.core, beyond=(rows, columns))
 
 
 def _runs(starts: list[int], step: int, together: int) -> list[slice]:
