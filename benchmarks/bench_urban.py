@@ -212,7 +212,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     net = load_network(args.weights) if args.weights else ERCNN("s1s2").eval()
     built = kernel()
-    how = "none" if built is None else f"yes, bfloat16 {'by AMX' if built.has_bfloat16 else 'by PyTorch'}"
+    how = "none" if built is None else ", ".join(built.precisions) or "none that pays here"
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
     print(f"compiled recurrence: {how}; load {os.getloadavg()[0]:.1f}")
     for stride in args.strides:

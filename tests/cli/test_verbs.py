@@ -144,7 +144,8 @@ def test_config_writes_what_the_verb_reads(tmp_path: Path, cli: Any, verb: str):
     model = SETTINGS[verb]
     text = cli("config", *verb.split("-")).done(f"terradelta {verb.replace('-', ' ')}")
     (tmp_path / "a.yaml").write_text(text)
-    required = {key: "x" for key, field in model.model_fields.items() if field.is_required()}
+    fields = model.model_fields
+    required = {key: "x" for key, field in fields.items() if field.is_required() or key == "data"}
     assert load_settings(model, tmp_path / "a.yaml", required) == load_settings(model, None, required)
     assert set(yaml.safe_load(text) or {}) | set(required) == set(model.model_fields)
     assert cli("config", verb).out == text

@@ -333,6 +333,15 @@ void run(const Job &job) {
 
 extern "C" {
 
+// 1 where this processor has vectors as wide as ours; with narrower ones PyTorch is faster
+int32_t td_has_float32() {
+#ifdef __AVX512F__
+  return 1;
+#else
+  return 0;
+#endif
+}
+
 // 1 where this processor multiplies matrices of bfloat16 and the system lets us
 int32_t td_has_bfloat16() {
 #ifdef TD_AMX

@@ -52,13 +52,14 @@ class Kernel:
 
     Attributes
     ----------
-    has_bfloat16 : bool
-        Whether this processor multiplies matrices of bfloat16 (AMX).
+    precisions : tuple of str
+        What pays on this processor: float32 with AVX-512, bfloat16 with AMX.
     """
 
     def __init__(self, path: Path) -> None:
         library = ctypes.CDLL(str(path))
-        self.has_bfloat16 = bool(library.td_has_bfloat16())
+        has = {"float32": library.td_has_float32, "bfloat16": library.td_has_bfloat16}
+        self.precisions = tuple(name for name, tell in has.items() if tell())
         self._steps = {"float32": library.td_step_float32, "bfloat16": library.td_step_bfloat16}
 
     def step(self, precision: Precision, job: Job) -> None:

@@ -128,7 +128,7 @@ def bytes_per_state(filters: int, *, device: str, precision: Precision) -> int:
 
 def _compiled(filters: int, device: str, precision: Precision) -> Kernel | None:
     found = kernel() if torch.device(device).type == "cpu" else None
-    if found is None or (precision == "bfloat16" and not found.has_bfloat16):
+    if found is None or precision not in found.precisions:
         return None
     return found if 4 * filters <= 8 * LANES else None
 
