@@ -81,8 +81,8 @@ def monitor(
         memory, and 32 in the original tiling.
     dead_zone : int, optional
         Pixels that are computed but dropped on each side of a tile, because they do not see what is beyond;
-        8 by default, 0 in the original tiling. At 8 the published networks
-        are within a few thousandths of a map without tiles.
+        8 by default, 0 in the original tiling. At 8 the published networks are within a few thousandths of a
+        map without tiles. In the seamless tiling a mirror image fills it beyond the edge of the place.
     device : str, optional
         ``"cpu"``, ``"cuda"`` ...; by default the GPU if there is one.
     precision : {"float32", "bfloat16"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -116,10 +116,4 @@ def watch(cube: xr.DataTree, nets: Sequence[ERCNN], how: Watch) -> Peaks:
 
     windows = monitor(cube, nets, stride=how.stride, device=how.device, precision=how.precision)
     period = whole_period(windows).load()
-    return Peaks(np.asarray(period["score"].values, np.float32), _days(period["date"].values), windows)
-
-
-def _days(dates: NDArray[Any]) -> NDArray[np.int64]:
-    if np.issubdtype(dates.dtype, np.datetime64):
-        dates = dates.astype("datetime64[D]")
-    return np.asarray(dates.astype(np.int64))
+    return Peaks(period["score"].values, period["date"].values.astype(np.int64), windows)

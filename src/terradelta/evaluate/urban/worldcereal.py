@@ -65,7 +65,7 @@ class SeriesFigures:
         Shortest and longest window, from first to last observation.
     quantiles : dict of str to float
         Of the largest value of each pixel over all windows, without the 8 pixels at the edge of the cube,
-        which feel that the network sees zeros beyond it.
+        beyond which the network sees a mirror image only.
     above, edge : float
         Share of the pixels whose largest value is above 0.5: without that edge, and on it.
     """
