@@ -21,8 +21,12 @@ export PYTHONNOUSERSITE := 1
 BENCH_cube := --size 512 --dates 4 --repeats 1
 BENCH_omnibus := --size 256 --dates 10 20 --repeat 1
 BENCH_monitor := --areas 32 48 --growth-years 0.8 --series 0.8 0.9
+BENCH_unet := --preset tiny --size 64 --repeat 1 --precision float32 bfloat16
+BENCH_tfrecord := --size 128 --repeat 1
 BENCH_urban := --strides 5 --frames 90 --repeat 1 --few 2
+BENCH_evaluate := --samples 1 --size 256 --repeat 1
 BENCH_detect := --sizes 200 --dates 12 --memory 1GiB --methods robust omnibus
+BENCH_samples := --size 64 --samples 4 --repeat 1
 BENCHES := $(patsubst benchmarks/bench_%.py,%,$(sort $(wildcard benchmarks/bench_*.py)))
 
 .PHONY: help demo test lint bench clean room

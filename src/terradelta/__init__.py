@@ -8,19 +8,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from terradelta import cube, errors, evaluate, expected, products, sar, simulate, sources, urban, windows
     from terradelta.cube import open_cube
+    from terradelta.expected.classifiers import LinearSVC, Threshold
+    from terradelta.expected.difference import difference
+    from terradelta.expected.model import ExpectedImage
     from terradelta.workflows.detect import detect
 
 __version__ = "0.1.0"
 
-_FUNCTIONS = {"detect": "terradelta.workflows.detect", "open_cube": "terradelta.cube"}
+_FUNCTIONS = {
+    "ExpectedImage": "terradelta.expected.model",
+    "LinearSVC": "terradelta.expected.classifiers",
+    "Threshold": "terradelta.expected.classifiers",
+    "detect": "terradelta.workflows.detect",
+    "difference": "terradelta.expected.difference",
+    "open_cube": "terradelta.cube",
+}
 _MODULES = (
     "cube", "errors", "evaluate", "expected", "products", "sar", "simulate", "sources", "urban", "windows",
 )  # fmt: skip
 
 __all__ = [
+    "ExpectedImage",
+    "LinearSVC",
+    "Threshold",
     "__version__",
     "cube",
     "detect",
+    "difference",
     "errors",
     "evaluate",
     "expected",

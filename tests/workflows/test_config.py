@@ -32,7 +32,7 @@ def test_yaml_names_every_key_with_its_meaning_and_limits():
     found = yaml.safe_load(text)
     assert set(found) | {"cube", "out"} == set(DetectSettings.model_fields)
     assert "# Previous images of the same orbit to compare with. (>= 2)\n  history: 10" in text
-    assert "(one of robust, omnibus, logratio)\nmethod: robust" in text
+    assert "(one of robust, omnibus, logratio, expected, conventional)\nmethod: robust" in text
     assert "memory: 2 GiB" in text
 
 
@@ -56,7 +56,7 @@ def test_dates_without_quotes_and_sections_without_keys(tmp_path):
         ("metod: robust", "unknown key 'metod'; did you mean 'method'"),
         ("robust:\n  histroy: 3", r"unknown key 'robust.histroy'; did you mean 'robust.history'"),
         ("omnibus:\n  zzzz: 3", r"unknown key 'omnibus.zzzz'; known are looks, significance"),
-        ("method: magic", "method is 'magic': input should be 'robust', 'omnibus' or 'logratio'"),
+        ("method: magic", "method is 'magic': input should be 'robust', 'omnibus', 'logratio', 'expected' or 'conventional'"),
         ("robust: 3", "robust is 3: "),
         ("robust:\n  history: many", r"robust.history is 'many': .*integer"),
         ("robust:\n  history: 1", r"robust.history is 1: .*greater than or equal to 2"),

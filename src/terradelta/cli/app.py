@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from terradelta.cli import compare, config, cube, demo, detect, doctor, evaluate, export, monitor
+from terradelta.cli import compare, config, cube, demo, detect, doctor, evaluate, export, monitor, predict, train
 from terradelta.cli.options import add_verb
 from terradelta.errors import TerradeltaError
 from terradelta.workflows import config as settings
@@ -36,6 +36,8 @@ add_verb(cubes, "import", settings.ImportSettings, cube.add, positional=("cube",
 add_verb(cubes, "info", settings.InfoSettings, cube.info, positional=("cube",))
 add_verb(app, "detect", settings.DetectSettings, detect.run, positional=("cube", "out"))
 add_verb(app, "monitor", settings.MonitorSettings, monitor.run, positional=("cube", "out"))
+add_verb(app, "train", settings.TrainSettings, train.run, config_first=True)
+add_verb(app, "predict", settings.PredictSettings, predict.run, positional=("run", "cube"))
 add_verb(app, "evaluate", settings.EvaluateSettings, evaluate.run)
 add_verb(app, "export", settings.ExportSettings, export.run, positional=("source", "target"))
 add_verb(app, "compare", settings.CompareSettings, compare.run, positional=("first", "second"))

@@ -26,6 +26,7 @@ def add_verb(
     action: Callable[[SettingsType], None],
     *,
     positional: tuple[str, ...] = (),
+    config_first: bool = False,
 ) -> None:
     """Add a verb whose arguments and options are the fields of its settings.
 
@@ -44,6 +45,8 @@ def add_verb(
         Takes the checked settings.
     positional : tuple of str
         Fields that are arguments rather than options.
+    config_first : bool
+        Whether the file is the verb's argument, ``CONFIG``, rather than an option.
     """
 
     def command(**given: Any) -> None:
@@ -58,7 +61,12 @@ def add_verb(
     parameters = [_argument(key, fields[key]) for key in positional]
     parameters += [_option(key, field) for key, field in fields.items()
                    if key not in positional and not _is_nested(field)]  # fmt: skip
-    parameters.append(_parameter("config", Path | None, "--config", "YAML with these settings."))
+    if config_first:
+        text = f"YAML with these settings; `terradelta config {name}` writes one."
+        info = typer.Argument(help=text, show_default=False, metavar="CONFIG")
+        parameters.insert(0, _positional("config", Annotated[Path | None, info]))
+    else:
+        parameters.append(_parameter("config", Path | None, "--config", "YAML with these settings."))
     if any(_is_nested(field) for field in fields.values()):
         nested = next(key for key, field in fields.items() if _is_nested(field))
         text = f"A nested setting, e.g. --set {nested}.KEY=VALUE; `terradelta config {name}` lists all."

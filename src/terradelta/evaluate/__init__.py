@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from terradelta.evaluate import opera, scores, urban
+    from terradelta.evaluate import curves, images, opera, scores, urban
     from terradelta.evaluate.scores import (
         DateErrors,
         MapScores,
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     )
 
 _SCORES = ("DateErrors", "MapScores", "auc", "date_errors", "map_scores", "share_above", "threshold_for")
-_MODULES = ("opera", "scores", "urban")
+_MODULES = ("curves", "images", "opera", "scores", "urban")
 
 __all__ = [
     "DateErrors",
     "MapScores",
     "auc",
+    "curves",
     "date_errors",
+    "images",
     "map_scores",
     "opera",
     "scores",

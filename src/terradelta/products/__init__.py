@@ -5,6 +5,7 @@ from __future__ import annotations
 from terradelta.products.background import background_of
 from terradelta.products.charts import draw_timelines
 from terradelta.products.compare import compare
+from terradelta.products.expected_pictures import draw_expected, draw_what_if
 from terradelta.products.export import FORMATS, export
 from terradelta.products.extras import Extra
 from terradelta.products.layers import LAYERS, Layer
@@ -24,8 +25,10 @@ __all__ = [
     "Summary",
     "background_of",
     "compare",
+    "draw_expected",
     "draw_overlay",
     "draw_timelines",
+    "draw_what_if",
     "export",
     "read_summary",
     "timelines",

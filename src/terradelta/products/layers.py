@@ -108,6 +108,13 @@ LAYERS: Mapping[str, Layer] = _table(
           "Backscatter that would have been seen without change.", "measure", (), _GREYS),
     Layer("sigma", "float32", _NAN, "dB", "Uncertainty",
           "Standard deviation of the expected backscatter.", "measure", (), _HEAT),
+    Layer("target", "float32", _NAN, "dB", "Image as compared",
+          "Observed backscatter, despeckled as the expected image is.", "measure", (), _GREYS),
+    Layer("length", "float32", _NAN, "dB", "Length of the difference",
+          "Euclidean length of the difference over the bands.", "measure", (), _HEAT),
+    Layer("standardised", "float32", _NAN, "standard deviations", "Standardised difference",
+          "Difference in standard deviations of the expected image.", "measure", (), _DIVERGING,
+          diverging=True),
     Layer("spread", "float32", _NAN, "1", "Disagreement of networks",
           "Standard deviation between networks.", "measure", (), _VIOLET),
 )  # fmt: skip

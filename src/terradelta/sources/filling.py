@@ -29,6 +29,7 @@ from terradelta.sources.planned import BLOCK, PlannedAcquisition
 from terradelta.sources.problems import OnError, Problems
 from terradelta.sources.report import FillReport
 from terradelta.sources.statics import write_layer_of
+from terradelta.sources.tfrecord import holds_records, import_record
 from terradelta.sources.weather import read_weather
 from terradelta.types import PathType
 
@@ -45,6 +46,7 @@ def build_cube(
     *,
     progress: Progress | None = None,
     on_error: OnError = "stop",
+    record: int | None = None,
     **options: Any,
 ) -> FillReport:
     """Make a cube from a folder; the same call again completes it.
@@ -52,13 +54,15 @@ def build_cube(
     Parameters
     ----------
     source : path
-        Folder of rasters and tables.
+        Folder of rasters and tables, or a TFRecord file of raw samples (:func:`import_record`).
     out : path
         The cube.
     progress : callable, optional
         Called with (done, total, what) before each step and at the end.
     on_error : {"stop", "skip"}
         Stop at the first bad file, or note it and go on.
+    record : int, optional
+        Which record of a TFRecord file, from 1.
     **options
         `pattern`, `sidecar`, `geobox`, `bounds`, `crs`, `resolution` of :func:`scan`.
 
@@ -69,6 +73,9 @@ def build_cube(
     ConflictError
         A cube on another grid, or other data under the same identity, is there.
     """
+    if holds_records(source):
+        return _from_records(out, source, record, on_error, progress, options)
+    _no_record(source, record)
     return fill(out, scan(source, on_error=on_error, **options), progress=progress, on_error=on_error)
 
 
@@ -78,9 +85,10 @@ def import_into(
     *,
     progress: Progress | None = None,
     on_error: OnError = "stop",
+    record: int | None = None,
     **options: Any,
 ) -> FillReport:
-    """Bring more data into a cube that exists, on its grid.
+    """Bring more data into a cube that exists, on its grid; for a TFRecord file it is made if need be.
 
     Parameters
     ----------
@@ -88,7 +96,7 @@ def import_into(
         The cube.
     source : path
         Folder, or one file.
-    progress, on_error
+    progress, on_error, record
         As in :func:`build_cube`.
     **options
         `pattern` and `sidecar` of :func:`scan`.
@@ -100,8 +108,32 @@ def import_into(
     SourceError
         See :func:`scan` and :func:`fill`.
     """
+    if holds_records(source):
+        return _from_records(cube, source, record, on_error, progress, options)
+    _no_record(source, record)
     plan = scan(source, geobox=geobox_of(open_cube(cube)), on_error=on_error, **options)
     return fill(cube, plan, progress=progress, on_error=on_error)
+
+
+def _from_records(
+    cube: PathType,
+    source: PathType,
+    record: int | None,
+    on_error: OnError,
+    progress: Progress | None,
+    options: dict[str, Any],
+) -> FillReport:
+    """Import a record, which tells its own grid, bands and times."""
+    crs = options.pop("crs", None)
+    idle = [name for name, value in options.items() if value not in (None, "*")]
+    if idle:
+        raise SourceError(f"{source}: a TFRecord file takes no {', '.join(idle)}; leave it out")
+    return import_record(cube, source, record=record, crs=crs, on_error=on_error, progress=progress)
+
+
+def _no_record(source: PathType, record: int | None) -> None:
+    if record is not None:
+        raise SourceError(f"{source} is no TFRecord file, so it has no record {record}; leave --record out")
 
 
 def fill(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from terradelta import __version__
-from terradelta.cube.files import storage_errors
 from terradelta.errors import InputError
+from terradelta.learning.files import AGAIN, CONFIG, WEIGHTS, fill, load_model, save_model
 from terradelta.types import PathType
 from terradelta.urban.era import Era
 from terradelta.urban.keras_weights import load_keras_weights
@@ -24,11 +19,8 @@ from terradelta.urban.network import ERCNN, VALUE_SPACE
 
 __all__ = ["CONFIG", "WEIGHTS", "load_network", "read_pretrained", "save_pretrained"]
 
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
 _FORMAT = "terradelta ERCNN"
 _VERSION = 1
-_AGAIN = "save the network again"
 
 
 def load_network(path: PathType) -> ERCNN:
@@ -80,27 +72,7 @@ def save_pretrained(net: ERCNN, folder: PathType) -> None:
     StorageError
         It cannot be written.
     """
-    folder = Path(folder)
-    text = json.dumps(_description(net), indent=1, ensure_ascii=False)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    weights = safetensors.torch.save(tensors, metadata={"config": text})
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / WEIGHTS, weights)
-        _replace(folder / CONFIG, text.encode())
-
-
-def _replace(file: Path, content: bytes) -> None:
-    draft = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        with draft.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(file)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
+    save_model(folder, net.state_dict(), _description(net))
 
 
 def _description(net: ERCNN) -> dict[str, Any]:
@@ -108,7 +80,6 @@ def _description(net: ERCNN) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "format_version": _VERSION,
-        "terradelta_version": __version__,
         "era": _era_out(net.era),
         "branches": net.branches,
         "bands": list(net.bands),
@@ -164,30 +135,8 @@ def read_pretrained(folder: PathType) -> ERCNN:
     ('sar', True)
     """
     folder = Path(folder)
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise InputError(f"no {name} in {folder}; give a folder that save_pretrained wrote, or {_AGAIN}")
-    document = _read_config(folder / CONFIG)
-    net = _built(document, folder / CONFIG)
-    tensors, inner = _read_weights(folder / WEIGHTS)
-    if inner is not None and inner != document:
-        raise InputError(f"{folder}: {CONFIG} and {WEIGHTS} are of different networks; {_AGAIN}")
-    return _filled(net, tensors, folder / WEIGHTS)
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} is no readable JSON ({' '.join(str(error).split())}); {_AGAIN}") from error
-    if not isinstance(document, dict) or document.get("format") != _FORMAT:
-        raise InputError(
-            f"{file} does not describe an ERCNN ('format' is not {_FORMAT!r}); give another folder"
-        )
-    version = document.get("format_version")
-    if version != _VERSION:
-        raise InputError(f"{file} has format version {version}; this terradelta reads {_VERSION}: upgrade it")
-    return document
+    tensors, document = load_model(folder, format=_FORMAT, version=_VERSION, kind="an ERCNN")
+    return _filled(_built(document, folder / CONFIG), tensors, folder / WEIGHTS)
 
 
 def _built(document: Mapping[str, Any], file: Path) -> ERCNN:
@@ -199,7 +148,7 @@ def _built(document: Mapping[str, Any], file: Path) -> ERCNN:
         bands, space = tuple(document["bands"]), str(document["value_space"])
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{file} lacks a part or holds a wrong one ({reason}); {_AGAIN}") from error
+        raise InputError(f"{file} lacks a part or holds a wrong one ({reason}); {AGAIN}") from error
     if bands != net.bands:
         raise InputError(
             f"{file}: bands are {', '.join(map(str, bands))}, but the era has {', '.join(net.bands)}"
@@ -209,36 +158,8 @@ def _built(document: Mapping[str, Any], file: Path) -> ERCNN:
     return net
 
 
-def _read_weights(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    try:
-        with safetensors.safe_open(file, framework="pt") as opened:
-            text = (opened.metadata() or {}).get("config")
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        return tensors, None if text is None else json.loads(text)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise InputError(f"{file} is damaged ({' '.join(str(error).split())}); {_AGAIN}") from error
-
-
 def _filled(net: ERCNN, tensors: Mapping[str, Tensor], file: Path) -> ERCNN:
-    own = net.state_dict()
-    wrong = [
-        f"{name} {_shape(tensors.get(name))} instead of {_shape(own.get(name))}"
-        for name in sorted(own.keys() | tensors.keys())
-        if _shape(tensors.get(name)) != _shape(own.get(name))
-    ]
-    if wrong:
-        rest = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise InputError(
-            f"{file} does not fit {CONFIG} ({net.era.name}, {net.branches}): "
-            f"{'; '.join(wrong[:3])}{rest}; {_AGAIN}"
-        )
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    if bad:
-        raise InputError(f"{file}: {bad[0]} holds values that are not finite; train again or {_AGAIN}")
-    net = net.to(tensors["out.weight"].dtype)
-    net.load_state_dict(dict(tensors))
+    if "out.weight" in tensors:
+        net = net.to(tensors["out.weight"].dtype)
+    fill(net, tensors, file, f"{net.era.name}, {net.branches}")
     return net.eval()
-
-
-def _shape(tensor: Tensor | None) -> str:
-    return "missing" if tensor is None else "x".join(map(str, tensor.shape)) or "scalar"

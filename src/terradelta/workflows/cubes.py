@@ -48,6 +48,7 @@ def _options(settings: BuildSettings | ImportSettings) -> dict[str, Any]:
         "pattern": settings.pattern or "*",
         "sidecar": settings.sidecar,
         "on_error": "skip" if settings.skip_damaged else "stop",
+        "record": settings.record,
     }
 
 

@@ -63,6 +63,10 @@ def run_evaluate(settings: EvaluateSettings, progress: Progress = no_progress) -
     InputError
         If a network cannot be used.
     """
+    if settings.ablations:
+        from terradelta.workflows.ablations import run_ablations
+
+        return run_ablations(settings.ablations, settings.out, progress)
     return _EXPERIMENTS[settings.experiment](settings, progress)
 
 
@@ -82,6 +86,19 @@ def _opera(settings: EvaluateSettings, progress: Progress) -> str:
     )
     (settings.out / "dated.md").write_text(table + "\n", encoding="utf-8")
     return (settings.out / "opera.md").read_text(encoding="utf-8") + "\n" + table
+
+
+def _images(settings: EvaluateSettings, progress: Progress) -> str:
+    """Judge differences on images with simulated change."""
+    from terradelta.evaluate import images
+
+    expect = None
+    if settings.weights:
+        from terradelta.expected.model import ExpectedImage
+
+        expect = ExpectedImage.from_pretrained(settings.weights[0], settings.device).expected_db
+    images.run(_data(settings), settings.out, seed=settings.seed, expect=expect, progress=progress)
+    return (settings.out / "images.md").read_text(encoding="utf-8")
 
 
 def _oscd(settings: EvaluateSettings, progress: Progress) -> str:
@@ -113,6 +130,7 @@ def _urban_simulated(settings: EvaluateSettings, progress: Progress) -> str:
 
 _EXPERIMENTS: dict[str, Callable[[EvaluateSettings, Progress], str]] = {
     "opera": _opera,
+    "images": _images,
     "oscd": _oscd,
     "worldcereal": _worldcereal,
     "urban-simulated": _urban_simulated,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from terradelta.errors import InputError
 from terradelta.evaluate.opera.methods import METHODS, Case, Images, images_of, looks_of, score_all
 from terradelta.evaluate.opera.patches import Patch, load_patch
 from terradelta.evaluate.opera.protocol import Protocol, disc_mask, large_change
@@ -21,6 +22,9 @@ from terradelta.evaluate.scores import auc, share_above, threshold_for
 from terradelta.expected import RobustParameters
 from terradelta.simulate import offset_change
 from terradelta.types import BoolArray, FloatArray, PathType
+
+if TYPE_CHECKING:
+    from terradelta.evaluate.opera.lessons import Taught
 
 __all__ = ["run"]
 
@@ -37,8 +41,10 @@ def run(
     progress: Progress | None = None,
     protocol: Protocol | None = None,
     parameters: RobustParameters | None = None,
+    networks: Sequence[str] = (),
+    seeds: int = 3,
 ) -> OperaReport:
-    """Score the robust method and the plain ones on real Sentinel-1 series, and write table and picture.
+    """Score the robust method, plain ones and networks on real Sentinel-1 series, with table and picture.
 
     Parameters
     ----------
@@ -53,7 +59,11 @@ def run(
     protocol : Protocol, optional
         What the experiment fixes; the default is the published one.
     parameters : RobustParameters, optional
-        Of the robust method.
+        Of the robust method; by default it uses the history of the protocol.
+    networks : sequence of str
+        Keys of `LESSONS`: which networks to train, on the images before the first target.
+    seeds : int
+        Trainings of each; they stay in the folder ``networks`` and are not done again.
 
     Returns
     -------
@@ -67,18 +77,58 @@ def run(
     StorageError
         If the output cannot be written.
     """
-    protocol, parameters = protocol or Protocol(), parameters or RobustParameters()
+    protocol = protocol or Protocol()
+    parameters = parameters or _parameters_for(protocol)
     names = (*protocol.stable, protocol.changed)
     patches = [load_patch(Path(data), name, protocol.dates) for name in names]
     steps = len(protocol.stable) * len(protocol.targets) + len(protocol.large_targets)
-    tally = _Tally()
+    trained = _trained(Path(data), Path(out), networks, seeds, protocol, patches, progress)
+    tally = _Tally(trained)
     with (progress or _silent)("evaluate", steps) as advance, _pool() as pool:
         for number, patch in enumerate(patches[:-1]):
-            _Stable(patch, number, protocol, parameters, seed).judge(tally, pool, advance)
-        _judge_large(patches[-1], protocol, parameters, tally, pool, advance)
+            _Stable(patch, number, protocol, parameters, seed, trained).judge(tally, pool, advance)
+        _judge_large(patches[-1], protocol, parameters, tally, pool, advance, trained)
     report = OperaReport(seed, protocol, parameters, tally.methods, tuple(tally.examples))
     write_report(report, Path(out))
     return report
+
+
+def _parameters_for(protocol: Protocol) -> RobustParameters:
+    """Let the robust method use what the protocol lets it know."""
+    usual = RobustParameters()
+    return replace(usual, history=protocol.history, fewest=min(usual.fewest, protocol.history))
+
+
+def _trained(
+    data: Path,
+    out: Path,
+    networks: Sequence[str],
+    seeds: int,
+    protocol: Protocol,
+    patches: Sequence[Patch],
+    progress: Progress | None,
+) -> dict[str, Taught]:
+    """Train the networks on what came before the first target."""
+    if not networks:
+        return {}
+    from terradelta.evaluate.opera.lessons import LESSONS, taught
+
+    for name in networks:
+        if name not in LESSONS:
+            raise InputError(f"no network is called {name!r} here; there are {', '.join(LESSONS)}")
+    more = [load_patch(data, name, protocol.dates) for name in protocol.also_taught]
+    return {
+        f"{name}-{seed}": taught(
+            [*patches, *more],
+            protocol.targets[0],
+            LESSONS[name],
+            seed,
+            out / "networks" / f"{name}-{seed}",
+            progress,
+        )
+        for name in networks
+        for seed in range(seeds)
+    }
 
 
 @contextmanager
@@ -99,8 +149,10 @@ def _pool() -> Iterator[ThreadPoolExecutor]:
 class _Tally:
     """Collects the figures of all methods, and the examples."""
 
-    def __init__(self) -> None:
+    def __init__(self, trained: Mapping[str, Taught]) -> None:
         self.methods = {key: MethodFigures(*method) for key, method in METHODS.items()}
+        for key, one in trained.items():
+            self.methods[key] = MethodFigures(one.lesson.label, "network")
         self.examples: list[Example] = []
 
 
@@ -122,6 +174,7 @@ class _Stable:
     protocol: Protocol
     parameters: RobustParameters
     seed: int
+    networks: Mapping[str, Taught]
 
     def judge(self, tally: _Tally, pool: ThreadPoolExecutor, advance: Advance) -> None:
         """Score all targets and add to the figures."""
@@ -133,7 +186,7 @@ class _Stable:
         ):
             judged[self.patch.days[target]] = one
             advance(1)
-        thresholds = {key: self._count(key, tally.methods[key], judged) for key in METHODS}
+        thresholds = {key: self._count(key, figures, judged) for key, figures in tally.methods.items()}
         self._keep_examples(tally, images, judged, thresholds)
 
     def _target(self, images: Images, target: int, looks: float) -> _Judged:
@@ -141,7 +194,7 @@ class _Stable:
         mask = disc_mask(self.protocol, self.patch.size, self.seed, self.number, target)
         disturbed = offset_change(self.patch.linear[target], mask, self.protocol.decibel)
         cases = (images_of(disturbed, self.parameters), images.at(target))
-        scores = [score_all(Case(case, history, looks), self.parameters) for case in cases]
+        scores = [score_all(Case(case, history, looks), self.parameters, self.networks) for case in cases]
         return _Judged(mask, *scores)
 
     def _count(self, key: str, figures: MethodFigures, judged: dict[str, _Judged]) -> float:
@@ -182,13 +235,14 @@ def _judge_large(
     tally: _Tally,
     pool: ThreadPoolExecutor,
     advance: Advance,
+    networks: Mapping[str, Taught],
 ) -> None:
     changed, unchanged = large_change(patch, protocol)
     images, looks = images_of(patch.linear, parameters), looks_of(patch)
-    history = images.at(list(protocol.large_history))
+    history = images.at(list(protocol.large_history)[-protocol.history :])
     cases = [Case(images.at(target), history, looks) for target in protocol.large_targets]
     scored: list[dict[str, FloatArray]] = []
-    for scores in pool.map(lambda case: score_all(case, parameters), cases):
+    for scores in pool.map(lambda case: score_all(case, parameters, networks), cases):
         scored.append(scores)
         advance(1)
     thresholds = {}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -14,9 +14,13 @@ from terradelta.expected.scene import usual
 from terradelta.sar import despeckle_tv, equivalent_looks, omnibus, to_db
 from terradelta.types import FloatArray
 
+if TYPE_CHECKING:
+    from terradelta.evaluate.opera.lessons import Taught
+    from terradelta.expected.conditions import Conditions
+
 __all__ = ["METHODS", "Case", "Images", "Method", "images_of", "looks_of", "score_all"]
 
-Group: TypeAlias = Literal["robust", "ablation", "plain", "test"]
+Group: TypeAlias = Literal["robust", "network", "ablation", "plain", "test"]
 Scores: TypeAlias = dict[str, FloatArray]
 
 _LEAST_SIGMA = 0.1
@@ -42,8 +46,9 @@ class Method(NamedTuple):
 _PLAIN = {
     "last": "last image (log-ratio)",
     "mean4": "mean of 4",
-    "mean10": "mean of 10",
-    "z": "z-score, mean and σ of 10",
+    "mean10": "mean of all",
+    "median": "median of all",
+    "z": "z-score, mean and σ of all",
 }
 _PREPARED = {"raw": "raw", "smooth": "despeckled", "median": "despeckled, median removed"}
 
@@ -59,7 +64,7 @@ METHODS: dict[str, Method] = {
     },
     "omnibus": Method("omnibus test, −log₁₀ p of the last step; raw", "test"),
 }
-"""Every computed row by its key, in the order of the table."""
+"""Every row without a network by its key, in the order of the table."""
 
 
 class Images(NamedTuple):
@@ -96,11 +101,14 @@ class Case:
         (time, band, y, x), in the order of time.
     looks : float
         Equivalent number of looks of the patch.
+    conditions : Conditions or None
+        Of the history and the target; None if nothing is known.
     """
 
     target: Images
     history: Images
     looks: float
+    conditions: Conditions | None = None
 
 
 def images_of(linear: FloatArray, parameters: RobustParameters) -> Images:
@@ -128,7 +136,9 @@ def looks_of(patch: Patch) -> float:
     return max(1.0, max(equivalent_looks(patch.linear[:, band]) for band in range(len(patch.bands))))
 
 
-def score_all(case: Case, parameters: RobustParameters) -> Scores:
+def score_all(
+    case: Case, parameters: RobustParameters, networks: Mapping[str, Taught] | None = None
+) -> Scores:
     """Score one target by every method.
 
     Parameters
@@ -137,16 +147,23 @@ def score_all(case: Case, parameters: RobustParameters) -> Scores:
         Target and history.
     parameters : RobustParameters
         Of the robust method; its ablations change one of them each.
+    networks : mapping, optional
+        Trained networks by their keys.
 
     Returns
     -------
     dict of str to ndarray
-        Key of `METHODS` to (y, x); NaN where the method has no data.
+        Key of `METHODS` or of a network to (y, x); NaN where the method has no data.
     """
     scores = dict(_robust(case, parameters))
     scores.update(_plain(case))
     scores["omnibus"] = _omnibus(case)
-    return {key: scores[key] for key in METHODS}
+    ordered = {key: scores[key] for key in METHODS}
+    for key, network in (networks or {}).items():
+        images = "smooth" if network.despeckled else "decibel"
+        target, history = (getattr(part, images) for part in (case.target, case.history))
+        ordered[key] = network.strength(target, history, case.conditions)
+    return ordered
 
 
 def _robust(case: Case, parameters: RobustParameters) -> Iterator[tuple[str, FloatArray]]:
@@ -170,6 +187,7 @@ def _plain(case: Case) -> Iterator[tuple[str, FloatArray]]:
         "last": lambda new, old: new - old[-1],
         "mean4": lambda new, old: new - usual(old[-4:])[0],
         "mean10": lambda new, old: new - usual(old)[0],
+        "median": lambda new, old: new - _median(old),
         "z": _standardised,
     }
     for key, difference in methods.items():
@@ -180,6 +198,12 @@ def _plain(case: Case) -> Iterator[tuple[str, FloatArray]]:
 def _standardised(new: FloatArray, old: FloatArray) -> FloatArray:
     mean, sigma = usual(old)
     return np.asarray((new - mean) / np.maximum(sigma, _LEAST_SIGMA))
+
+
+def _median(images: FloatArray) -> FloatArray:
+    """Take the median over time of the valid images."""
+    known = np.isfinite(images).any(axis=0)
+    return np.where(known, np.nanmedian(np.where(known, images, 0), axis=0), np.nan)
 
 
 def _without_median(images: FloatArray) -> FloatArray:

@@ -21,8 +21,15 @@ from terradelta.evaluate.scores import auc, share_above
 __all__ = ["draw"]
 
 _INK, _FAINT, _LINE = "#22282d", "#6b747b", "#dfe3e6"
-_COLOURS = {"robust": "#c2410c", "ablation": "#e9a178", "plain": "#5b7c99", "test": "#7c6a9c"}
-_GROUPS = {"robust": "robust", "ablation": "robust, one part less", "plain": "plain", "test": "omnibus test"}
+_COLOURS = {"robust": "#c2410c", "ablation": "#e9a178", "plain": "#5b7c99", "test": "#7c6a9c",
+            "network": "#3f7f5f"}  # fmt: skip
+_GROUPS = {
+    "robust": "robust",
+    "network": "network, one seed each",
+    "ablation": "robust, one part less",
+    "plain": "plain",
+    "test": "omnibus test",
+}
 _SHOWN = {
     "robust": "robust",
     "z-median": "z-score, despeckled,\nmedian removed",
@@ -82,7 +89,12 @@ def _draw_figures(part: SubFigure, report: OperaReport) -> None:
     for label, one in zip(axes[0].get_yticklabels(), methods, strict=True):
         label.set_weight("bold" if one.group == "robust" else "normal")
     axes[0].invert_yaxis()
-    handles = [Line2D([], [], color=_COLOURS[key], linewidth=6, label=text) for key, text in _GROUPS.items()]
+    drawn = {one.group for one in methods}
+    handles = [
+        Line2D([], [], color=_COLOURS[key], linewidth=6, label=text)
+        for key, text in _GROUPS.items()
+        if key in drawn
+    ]
     handles.append(Line2D([], [], color=_INK, marker="|", linestyle="", label="worst date and patch"))
     style: dict[str, Any] = {"frameon": False, "fontsize": 8, "labelcolor": _INK}
     part.legend(handles=handles, loc="outside lower right", ncols=len(handles), **style)

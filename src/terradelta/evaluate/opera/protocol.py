@@ -48,6 +48,8 @@ class Protocol:
         Smoothed difference in dB of VH that counts as changed and as unchanged; between them nothing counts.
     window : int
         Side of that smoothing, pixels.
+    also_taught : tuple of str
+        Patches that networks learn from beside the stable and the changed one, before the first target.
 
     Examples
     --------
@@ -78,6 +80,7 @@ class Protocol:
     changed_below: float = -2.5
     unchanged_above: float = -1.5
     window: int = 5
+    also_taught: tuple[str, ...] = ("T137-292325-IW1", "T137-292318-IW2")
 
 
 def disc_mask(protocol: Protocol, size: Size, seed: int, patch: int, target: int) -> BoolArray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from terradelta.workflows.config.base import Settings, Written, load_settings, to_yaml
 from terradelta.workflows.config.detect import DetectSettings, OmnibusSettings, RobustSettings
 from terradelta.workflows.config.monitor import MonitorSettings
+from terradelta.workflows.config.predict import PredictSettings
+from terradelta.workflows.config.train import TrainSettings
 from terradelta.workflows.config.verbs import (
     BuildSettings,
     CompareSettings,
@@ -27,8 +29,10 @@ __all__ = [
     "InfoSettings",
     "MonitorSettings",
     "OmnibusSettings",
+    "PredictSettings",
     "RobustSettings",
     "Settings",
+    "TrainSettings",
     "Written",
     "load_settings",
     "to_yaml",
@@ -38,6 +42,8 @@ SETTINGS: dict[str, type[Settings]] = {
     "demo": DemoSettings,
     "detect": DetectSettings,
     "monitor": MonitorSettings,
+    "predict": PredictSettings,
+    "train": TrainSettings,
     "evaluate": EvaluateSettings,
     "export": ExportSettings,
     "compare": CompareSettings,

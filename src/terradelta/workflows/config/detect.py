@@ -76,8 +76,18 @@ class DetectSettings(Settings):
 
     cube: Path = Field(description="Cube to read.")
     out: Path = Field(description="Folder for the results.")
-    method: Literal["robust", "omnibus", "logratio"] = Field(
+    method: Literal["robust", "omnibus", "logratio", "expected", "conventional"] = Field(
         "robust", description="How change is told from noise and weather."
+    )
+    model: Path | None = Field(
+        None, description="For method expected: the folder of a training run, or of save_pretrained."
+    )
+    choice: Literal["nearest-geometry", "same-direction", "latest", "mean", "median"] = Field(
+        "nearest-geometry",
+        description="For method conventional: which previous image is compared with, or what of several.",
+    )
+    despeckle: Literal["none", "tv", "lee"] = Field(
+        "tv", description="For method conventional: how speckle is smoothed before; a model knows its own."
     )
     time: DateOrLast = Field(
         None, description="One acquisition only: its date (ISO), or 'last'; empty: all of the period."
@@ -88,7 +98,11 @@ class DetectSettings(Settings):
     threshold: float | None = Field(
         None,
         gt=0,
-        description="Strength of a change; empty: 1.5 standard deviations (robust), 3 dB (logratio).",
+        description="Strength of a change; empty: 1.5 standard deviations (robust), 3 dB (logratio, "
+        "conventional), 3 standard deviations (expected; 3 dB without sigma).",
+    )
+    classifier: Path | None = Field(
+        None, description="For expected and conventional: file of a saved Threshold, in place of threshold."
     )
     confirm: int = Field(
         3, ge=1, description="Acquisitions in a row that must show a change; 1 with a single acquisition."
@@ -96,7 +110,7 @@ class DetectSettings(Settings):
     minimum_area: float = Field(0.0, ge=0, description="Smallest polygon to keep, m².")
     robust: RobustSettings = Field(
         default_factory=RobustSettings,
-        description="For method robust; its history and despeckling for logratio too.",
+        description="For method robust; its history and despeckling for logratio and conventional too.",
     )
     omnibus: OmnibusSettings = Field(default_factory=OmnibusSettings, description="For method omnibus.")
     neighbourhood: int = Field(
@@ -109,8 +123,23 @@ class DetectSettings(Settings):
         ge=2**28,
         description="Memory to stay within, all workers together.",
     )
+    device: str | None = Field(
+        None, description="Where a network runs, for example cpu or cuda; empty: a GPU if there is one."
+    )
     workers: int = Field(0, ge=0, description="Processes; 0: one per core.")
     overwrite: bool = Field(False, description="Replace results of other settings or inputs.")
+
+    @model_validator(mode="after")
+    def _what_the_method_needs(self) -> DetectSettings:
+        if self.method == "expected" and self.model is None:
+            raise ValueError("method expected needs a trained model; name its folder with model")
+        if self.method != "expected" and self.model is not None:
+            raise ValueError(f"method {self.method} takes no model; leave it out, or choose expected")
+        if self.classifier is not None and self.method not in ("expected", "conventional"):
+            raise ValueError(f"method {self.method} takes no classifier; give threshold")
+        if self.classifier is not None and self.threshold is not None:
+            raise ValueError("classifier and threshold both tell the threshold; give one of both")
+        return self
 
     @model_validator(mode="after")
     def _one_way_of_time(self) -> DetectSettings:

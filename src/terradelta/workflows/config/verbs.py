@@ -33,12 +33,15 @@ class _SourceSettings(Settings):
         None, description="YAML that says what names and tags cannot; empty: terradelta.yaml in the folder."
     )
     skip_damaged: bool = Field(False, description="Go on without acquisitions that cannot be read.")
+    record: int | None = Field(
+        None, ge=1, description="Which record of a TFRecord file, from 1; empty: the only one."
+    )
 
 
 class BuildSettings(_SourceSettings):
     """Make a new cube from a folder of rasters."""
 
-    source: Path = Field(description="Folder of GeoTIFF or NetCDF files.")
+    source: Path = Field(description="Folder of GeoTIFF or NetCDF files, or a TFRecord file.")
     cube: Path = Field(description="Cube to create, or to go on with.")
     crs: str | None = Field(None, description="CRS of the cube; empty: that of the data.")
     resolution: float | None = Field(
@@ -53,7 +56,7 @@ class ImportSettings(_SourceSettings):
     """Put more acquisitions, static layers or weather into a cube."""
 
     cube: Path = Field(description="Cube to add to.")
-    source: Path = Field(description="Folder of GeoTIFF or NetCDF files.")
+    source: Path = Field(description="Folder of GeoTIFF or NetCDF files, or a TFRecord file.")
 
 
 class DemoSettings(Settings):
@@ -78,17 +81,25 @@ Weights = Annotated[
 class EvaluateSettings(Settings):
     """Score the methods on real or simulated data, in one table with a picture."""
 
-    experiment: Literal["opera", "oscd", "worldcereal", "urban-simulated"] = Field(
-        "opera", description="Which experiment; all but opera are of urban monitoring."
+    experiment: Literal["opera", "images", "oscd", "worldcereal", "urban-simulated"] = Field(
+        "opera", description="Which experiment; all but opera and images are of urban monitoring."
     )
     data: Path | None = Field(
-        None, description="Folder of the experiment's data; empty for urban-simulated, which makes its own."
+        None,
+        description="Folder of the experiment's data; for images also a TFRecord file or samples (Zarr); "
+        "empty for urban-simulated, which makes its own.",
     )
     out: Path = Field(Path("evaluation"), description="Folder for the table and the picture.")
     weights: Weights = Field(
         [],
         description="Networks of urban monitoring: files of published weights (HDF5) or folders of "
-        "save_pretrained; their mean counts.",
+        "save_pretrained; their mean counts. For images one network of train, in place of the "
+        "predictions that the samples hold.",
+    )
+    ablations: Annotated[list[Path], BeforeValidator(split_list), Written("<run,run,...>")] = Field(
+        [],
+        description="Runs of train whose validation losses are compared, in place of an experiment; or one "
+        "configuration (YAML), to train a run without each of the conditions.",
     )
     stride: int | None = Field(
         None,
@@ -97,7 +108,11 @@ class EvaluateSettings(Settings):
         "(oscd 9, worldcereal 5, urban-simulated 20).",
     )
     places: int = Field(3, ge=1, description="How many towns urban-simulated makes.")
-    seed: int = Field(0, ge=0, description="Which discs of opera; the first town of urban-simulated.")
+    seed: int = Field(
+        0,
+        ge=0,
+        description="Which discs of opera; which pixels of images; the first town of urban-simulated.",
+    )
     device: str | None = Field(
         None, description="Where networks run, for example cpu or cuda; empty: a GPU if there is one."
     )
@@ -105,11 +120,15 @@ class EvaluateSettings(Settings):
 
     @model_validator(mode="after")
     def _what_it_needs(self) -> EvaluateSettings:
+        if self.ablations:
+            return self
         if self.data is None and self.experiment != "urban-simulated":
             raise ValueError(f"the experiment {self.experiment} needs real data; name their folder with data")
         if self.experiment == "opera" and self.weights:
             raise ValueError("the experiment opera runs no networks; leave weights out, or choose oscd")
-        if self.experiment != "opera" and not self.weights:
+        if self.experiment == "images" and len(self.weights) > 1:
+            raise ValueError("the experiment images takes one network; leave out all of weights but one")
+        if self.experiment not in ("opera", "images") and not self.weights:
             raise ValueError(
                 f"the experiment {self.experiment} runs networks; name at least one file with weights"
             )
@@ -121,14 +140,24 @@ class EvaluateSettings(Settings):
 class ExportSettings(Settings):
     """Turn results into other formats."""
 
-    source: Path = Field(description="Folder of results.")
+    source: Path = Field(description="Folder of results; with tfrecord: a file of samples (Zarr).")
     target: Path = Field(description="Folder or file to write.")
+    tfrecord: bool = Field(
+        False, description="Write samples as TFRecord file, as the published code reads them."
+    )
+    compression: Literal["gzip", "zlib", "none"] = Field("gzip", description="Of a TFRecord file.")
     format: (
         Literal["geotiff", "netcdf", "zarr", "geojson", "gpkg", "parquet", "shapefile", "csv", "png"] | None
     ) = Field(None, description="Format to write; empty: as the target's suffix says.")
     layers: Names = Field([], description="Raster layers to write; empty: all.")
     bounds: Bounds = Field([], description="West, south, east, north; only this part; empty: all.")
     bounds_crs: str = Field("EPSG:4326", description="CRS of the bounds.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ExportSettings:
+        if self.tfrecord and (self.format or self.layers or self.bounds):
+            raise ValueError("tfrecord writes whole samples; leave format, layers and bounds out")
+        return self
 
 
 class CompareSettings(Settings):

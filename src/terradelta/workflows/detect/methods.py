@@ -13,18 +13,20 @@ from terradelta.errors import InputError
 from terradelta.expected.persistence import Persistence
 from terradelta.expected.robust import RobustDifference, change_strength, compare_with_history
 from terradelta.expected.scene import usual, usual_ground
+from terradelta.expected.scene_nodes import TV_HALO, SceneStates
 from terradelta.sar import OmnibusState, omnibus
 from terradelta.types import BoolArray, FloatArray, Offset, Size
 from terradelta.windows import Block
 from terradelta.workflows.config import DetectSettings
+from terradelta.workflows.detect.seen import COMPARED, Seen, facts_of, open_seen
 from terradelta.workflows.detect.series import OrbitSeries
-from terradelta.workflows.detect.states import TV_HALO, SceneStates, despeckled
+from terradelta.workflows.detect.states import despeckled
 
 __all__ = ["Layers", "halo", "layer_types", "process_block", "threshold_of", "units_of"]
 
 Layers = dict[str, NDArray[Any]]
 
-_DEFAULT_THRESHOLD = {"robust": 1.5, "logratio": 3.0}
+_DEFAULT_THRESHOLD = {"robust": 1.5, "logratio": 3.0, "expected": 3.0, "conventional": 3.0}
 _VARIANCE_REACH = 4
 _NO_CHANGE_DATA, _NO_COUNT_DATA = 255, 65535
 
@@ -33,12 +35,28 @@ def threshold_of(settings: DetectSettings) -> float:
     """Strength from which an acquisition shows a change; for the omnibus test -log10 of its significance."""
     if settings.method == "omnibus":
         return float(-np.log10(settings.omnibus.significance))
+    if settings.classifier is not None:
+        return _saved_threshold(settings)
     return settings.threshold or _DEFAULT_THRESHOLD[settings.method]
+
+
+def _saved_threshold(settings: DetectSettings) -> float:
+    from terradelta.expected.threshold import Threshold
+
+    found = Threshold.load(str(settings.classifier))
+    layer = "strength" if facts_of(settings).tells_sigma else "length"
+    if found.layer not in ("", layer):
+        unit = units_of(settings)
+        raise InputError(
+            f"{settings.classifier} is a threshold of {found.layer}, but scores are {layer} ({unit}); "
+            "fit one on the differences of this method"
+        )
+    return float(found.value)
 
 
 def halo(settings: DetectSettings) -> int:
     """Pixels around a block that the method needs."""
-    if settings.method == "omnibus":
+    if settings.method == "omnibus" or settings.method in COMPARED:
         return 0
     if settings.method == "logratio":
         return TV_HALO
@@ -47,6 +65,8 @@ def halo(settings: DetectSettings) -> int:
 
 def units_of(settings: DetectSettings) -> str:
     """Name the unit of the score."""
+    if settings.method in COMPARED:
+        return "standard deviations" if facts_of(settings).tells_sigma else "dB"
     return {"robust": "standard deviations", "logratio": "dB", "omnibus": "-log10 of the p-value"}[
         settings.method
     ]
@@ -62,13 +82,20 @@ def layer_types(settings: DetectSettings, bands: int) -> dict[str, tuple[str, fl
     }
     if settings.method != "omnibus":
         layers["difference"] = ("float32", np.nan, bands)
-    if settings.method == "robust" and settings.time is not None:
-        layers |= {"expected": ("float32", np.nan, bands), "sigma": ("float32", np.nan, bands)}
+    if settings.time is not None and settings.method in ("robust", *COMPARED):
+        layers["expected"] = ("float32", np.nan, bands)
+        if settings.method == "robust" or facts_of(settings).tells_sigma:
+            layers["sigma"] = ("float32", np.nan, bands)
     return layers
 
 
 def process_block(
-    series: OrbitSeries, block: Block, settings: DetectSettings, states: SceneStates | None, looks: float
+    series: OrbitSeries,
+    block: Block,
+    settings: DetectSettings,
+    states: SceneStates | None,
+    looks: float,
+    seen: Seen | None = None,
 ) -> Layers:
     """Find the changes of one block.
 
@@ -84,6 +111,8 @@ def process_block(
         For the robust method.
     looks : float
         For the omnibus test.
+    seen : Seen, optional
+        For method expected; the conventional one finds it itself.
 
     Returns
     -------
@@ -92,6 +121,8 @@ def process_block(
     """
     if settings.method == "omnibus":
         return _omnibus(series, block, settings, looks)
+    if settings.method in COMPARED:
+        return _compared(series, block, settings, seen or open_seen(series, settings))
     grown = _with_margin(series, block)
     images = despeckled(series, grown, settings.robust.parameters())
     first, history = series.targets[0], settings.robust.history
@@ -118,6 +149,28 @@ def process_block(
         for core, margin in zip(block.core, grown.core_offset, strict=True)
     )
     return {name: values[..., rows, columns] for name, values in layers.items()}
+
+
+def _compared(series: OrbitSeries, block: Block, settings: DetectSettings, seen: Seen) -> Layers:
+    """Follow the differences to what was expected of each target."""
+    watch = Persistence(
+        block.core_size,
+        bands=series.bands,
+        remember=settings.robust.history,
+        threshold=threshold_of(settings),
+        confirm=1 if settings.time is not None else settings.confirm,
+    )
+    for target in series.targets:
+        found = seen.at(target, block.core)
+        difference = found.target - found.expected
+        measured = difference if found.sigma is None else difference / found.sigma
+        watch.update(target, change_strength(measured, regularisation=0, iterations=1), difference)
+    layers = _persistent(series, watch)
+    if settings.time is not None:
+        layers["expected"] = found.expected
+        if found.sigma is not None:
+            layers["sigma"] = found.sigma
+    return layers
 
 
 def _with_margin(series: OrbitSeries, block: Block) -> Block:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from terradelta.errors import ConflictError
 from terradelta.workflows.config import DetectSettings
+from terradelta.workflows.detect.seen import fingerprint
 from terradelta.workflows.detect.series import OrbitSeries
 
 if TYPE_CHECKING:
@@ -19,15 +20,23 @@ if TYPE_CHECKING:
 __all__ = ["changed_keys", "is_complete", "plan_of", "provenance"]
 
 _WHERE = {"cube", "out", "overwrite"}
-_HOW = {"workers", "memory"}
+_HOW = {"workers", "memory", "device"}
 _SUMMARY = "summary.json"
 
 
 def plan_of(settings: DetectSettings, series: Mapping[str, OrbitSeries]) -> dict[str, Any]:
     """Name what the results depend on: settings, cube and acquisitions; in plain values, fit for JSON."""
-    told = settings.model_dump(mode="json", exclude=_WHERE | _HOW)
+    told = _told(settings, _WHERE | _HOW)
     images = [image for one in series.values() for image in one.acquisitions()]
     return {**told, "cube": settings.cube.name, "acquisitions": images}
+
+
+def _told(settings: DetectSettings, without: set[str]) -> dict[str, Any]:
+    """Give the settings; a model is known by its weights, wherever it lies."""
+    told = settings.model_dump(mode="json", exclude=without)
+    if settings.model is not None:
+        told["model"] = fingerprint(settings.model)
+    return told
 
 
 def changed_keys(plan: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
@@ -80,8 +89,8 @@ def provenance(settings: DetectSettings, plan: Mapping[str, Any]) -> Provenance:
 
     return Provenance(
         method=settings.method,
-        configuration=settings.model_dump(mode="json", exclude=_WHERE | {"workers"}),
-        inputs=[settings.cube.name],
+        configuration=_told(settings, _WHERE | {"workers", "device"}),
+        inputs=[settings.cube.name, *([settings.model.name] if settings.model else [])],
         acquisitions=plan["acquisitions"],
         notes=dict(_notes(type(settings), "")),
     )

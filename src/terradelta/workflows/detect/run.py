@@ -11,6 +11,7 @@ import xarray as xr
 
 from terradelta.cube import geobox_of, open_cube
 from terradelta.expected.scene import SceneState
+from terradelta.expected.scene_nodes import SceneStates, pack, pool, unpack
 from terradelta.types import FloatArray, PathType
 from terradelta.windows import blocks
 from terradelta.windows.nodes import Nodes
@@ -20,8 +21,8 @@ from terradelta.workflows.detect.crew import Context, Crew
 from terradelta.workflows.detect.memory import choose, most_workers
 from terradelta.workflows.detect.methods import halo, layer_types, units_of
 from terradelta.workflows.detect.plan import is_complete, plan_of, provenance
+from terradelta.workflows.detect.seen import Seen, expect_all, load_model
 from terradelta.workflows.detect.series import OrbitSeries
-from terradelta.workflows.detect.states import SceneStates, pack, pool, unpack
 from terradelta.workflows.detect.store import Store
 from terradelta.workflows.detect.tasks import (
     BlockTask,
@@ -37,7 +38,7 @@ from terradelta.workflows.progress import Progress, no_progress
 __all__ = ["detect", "run_detect"]
 
 _LOG = logging.getLogger(__name__)
-_STATES = "states.npz"
+_STATES, _EXPECTED = "states.npz", "expected"
 _GDAL_SHARE, _GDAL_LEAST = 8, 32 * 2**20
 
 
@@ -181,8 +182,10 @@ class _Job:
         if todo:
             states = self._states(crew, series, progress) if settings.method == "robust" else None
             looks = estimate_looks(series, settings) if settings.method == "omnibus" else float("nan")
+            seen = self._expected(series, progress) if settings.method == "expected" else None
             tasks = (
-                BlockTask(name, n, cut[n], states.near(cut[n].read) if states else None, looks) for n in todo
+                BlockTask(name, n, cut[n], states.near(cut[n].read) if states else None, looks, seen)
+                for n in todo
             )
             with progress(f"{name}: blocks", len(cut)) as advance:
                 advance(len(cut) - len(todo))
@@ -191,6 +194,12 @@ class _Job:
                     advance(1)
         bands = [str(band) for band in series.backscatter["band"].values]
         return store.dataset(name, bands, geobox_of(self.tree), units_of(settings))
+
+    def _expected(self, series: OrbitSeries, progress: Progress) -> Seen:
+        model = load_model(self.context.settings)
+        folder = self.store.folder(series.name)
+        place = None if folder is None else folder / _EXPECTED
+        return expect_all(model, self.tree, series, self.context.settings, place, progress)
 
     def _states(self, crew: Crew, series: OrbitSeries, progress: Progress) -> SceneStates:
         nodes = Nodes(series.size, self.context.settings.neighbourhood)

@@ -13,6 +13,7 @@ from terradelta.errors import CubeError
 from terradelta.types import FloatArray, Size
 from terradelta.windows import Slices
 from terradelta.workflows.config import DetectSettings
+from terradelta.workflows.detect.seen import COMPARED, facts_of
 
 __all__ = ["OrbitSeries", "orbit_series"]
 
@@ -113,7 +114,7 @@ def orbit_series(tree: xr.DataTree, settings: DetectSettings) -> tuple[list[Orbi
     days = radar["time"].values.astype("datetime64[D]")
     series, left_out = [], []
     for name, places in _wanted(_by_orbit(radar), settings.orbits).items():
-        found = _chosen(days[places], settings)
+        found = _chosen(days[places], settings, _ready(places, settings))
         if isinstance(found, str):
             left_out.append(f"{name} {found}")
         else:
@@ -149,15 +150,32 @@ class _Chosen(NamedTuple):
     targets: tuple[int, ...]
 
 
-def _chosen(days: NDArray[np.datetime64], settings: DetectSettings) -> _Chosen | str:
+class _Ready(NamedTuple):
+    """Which images of an orbit have enough images before them, and how many that is."""
+
+    images: NDArray[np.bool_]
+    before: int
+
+
+def _ready(places: NDArray[np.intp], settings: DetectSettings) -> _Ready:
+    """Tell which images can be judged; a network may also look at images of other orbits."""
+    own = np.arange(len(places))
+    if settings.method in COMPARED:
+        facts = facts_of(settings)
+        count = own if facts.same_orbit else places
+        return _Ready(np.asarray(count >= facts.previous), facts.previous)
+    before = 1 if settings.method == "omnibus" else settings.robust.fewest
+    return _Ready(np.asarray(own >= before), before)
+
+
+def _chosen(days: NDArray[np.datetime64], settings: DetectSettings, ready: _Ready) -> _Chosen | str:
     """Choose the targets and their history, or say why there are none."""
     inside = np.flatnonzero(_in_period(days, settings))
     series_test = settings.method == "omnibus" and settings.time is None
-    before = 1 if settings.method == "omnibus" else settings.robust.fewest
-    targets = inside[1:] if series_test else inside[inside >= before]
+    targets = inside[1:] if series_test else inside[ready.images[inside]]
     least = 1 if settings.time is not None or series_test else settings.confirm
     if len(targets) < least:
-        return _too_few(days, len(targets), least, before)
+        return _too_few(days, len(targets), least, ready.before)
     first = int(inside[0]) if series_test else max(int(targets[0]) - settings.robust.history, 0)
     return _Chosen(slice(first, int(targets[-1]) + 1), tuple(int(target) - first for target in targets))
 

@@ -1,75 +1,19 @@
-"""The state of every scene, fitted once on a sample of pixels around each node."""
+"""The images of an orbit as they are compared: in dB and despeckled, block by block."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
+from terradelta.expected import scene_nodes
 from terradelta.expected.parameters import RobustParameters
-from terradelta.expected.scene import SceneState
 from terradelta.sar import despeckle_tv, to_db
-from terradelta.types import FloatArray, Offset, Size
-from terradelta.windows import Block, Slices
+from terradelta.types import FloatArray
+from terradelta.windows import Block
 from terradelta.windows.nodes import Nodes
 from terradelta.workflows.detect.series import OrbitSeries
 
-__all__ = ["SAMPLE", "TV_HALO", "SceneStates", "despeckled", "pack", "pool", "sample_cell", "unpack"]
-
-SAMPLE = 10_000
-"""Pixels that the state of a scene is fitted on, per node."""
-
-TV_HALO = 16
-"""Pixels around a block that the despeckling needs; more would change it by less than 4e-3 dB."""
-
-_ATTRIBUTES = ("centre", "width", "coefficients", "inflation")
-_PATCH, _PATCHES = 32, 4
-
-
-@dataclass(frozen=True)
-class SceneStates:
-    """States of the scenes of an orbit: per node, per image."""
-
-    nodes: Nodes
-    states: Mapping[int, Sequence[SceneState]]
-
-    def near(self, part: Slices) -> SceneStates:
-        """Keep only the nodes that matter for a part of the raster."""
-        which, _ = self.nodes.weights(part)
-        return SceneStates(self.nodes, {int(node): self.states[int(node)] for node in which})
-
-    def at(
-        self, image: int, part: Slices, mean: FloatArray, spread: FloatArray, degree: int
-    ) -> tuple[FloatArray, FloatArray]:
-        """Blend the departures and the inflation of the nodes around a part of the raster.
-
-        Parameters
-        ----------
-        image : int
-            Index in the series.
-        part : slices
-            Rows and columns.
-        mean, spread : ndarray
-            (band, y, x) of the history in the part, dB.
-        degree : int
-            The polynomial's.
-
-        Returns
-        -------
-        offset : ndarray
-            (band, y, x), dB.
-        inflation : ndarray
-            (band, y, x).
-        """
-        offset, inflation = np.zeros_like(mean), np.zeros_like(mean)
-        for node, weight in zip(*self.nodes.weights(part), strict=True):
-            state = self.states[int(node)][image]
-            offset += state.offset(mean, spread, degree) * weight
-            inflation += state.inflation.astype(mean.dtype)[:, None, None] * weight
-        return offset, inflation
+__all__ = ["despeckled", "sample_cell"]
 
 
 def despeckled(series: OrbitSeries, block: Block, parameters: RobustParameters) -> Iterator[FloatArray]:
@@ -87,92 +31,11 @@ def despeckled(series: OrbitSeries, block: Block, parameters: RobustParameters) 
 
 
 def sample_cell(series: OrbitSeries, nodes: Nodes, node: int, parameters: RobustParameters) -> FloatArray:
-    """Read a sample of a cell's pixels, despeckled.
-
-    Small cells are read whole; of larger ones a regular pattern of patches, as despeckling needs neighbours.
+    """Read a sample of a cell's pixels, despeckled; see `terradelta.expected.scene_nodes.sample_cell`.
 
     Returns
     -------
     ndarray
         (time, band, pixel), dB; pixels without any data are left out.
     """
-    budget = SAMPLE if len(nodes) == 1 else SAMPLE // 4
-    patches = list(_patches(series, nodes.cell(node)))
-    number = sum(patch.core_size.y * patch.core_size.x for patch in patches)
-    stride = max(1, math.ceil(math.sqrt(number / budget) - 0.1))
-    thin = [
-        np.stack([_flat(image[:, ::stride, ::stride]) for image in despeckled(series, patch, parameters)])
-        for patch in patches
-    ]
-    sample = np.concatenate(thin, axis=2)
-    return sample[:, :, np.isfinite(sample).any(axis=(0, 1))]
-
-
-def _flat(image: FloatArray) -> FloatArray:
-    return image.reshape(len(image), -1)
-
-
-def _patches(series: OrbitSeries, cell: Slices) -> Iterator[Block]:
-    height, width = (part.stop - part.start for part in cell)
-    if height * width <= (_PATCHES * (_PATCH + 2 * TV_HALO)) ** 2:
-        yield _block(series, cell)
-        return
-    rows, columns = (_places(part) for part in cell)
-    for row in rows:
-        for column in columns:
-            yield _block(series, (row, column))
-
-
-def _places(part: slice) -> list[slice]:
-    """Spread patches evenly along one side of a cell."""
-    length = part.stop - part.start
-    number = min(_PATCHES, max(length // _PATCH, 1))
-    middles = [part.start + length * (2 * i + 1) // (2 * number) for i in range(number)]
-    return [slice(max(m - _PATCH // 2, part.start), min(m + _PATCH // 2, part.stop)) for m in middles]
-
-
-def _block(series: OrbitSeries, part: Slices) -> Block:
-    """Make a block with this core, and the halo that the despeckling needs."""
-    read = [
-        (max(p.start - TV_HALO, 0), min(p.stop + TV_HALO, n)) for p, n in zip(part, series.size, strict=True)
-    ]
-    return Block(
-        Offset(part[0].start, part[1].start),
-        Size(part[0].stop - part[0].start, part[1].stop - part[1].start),
-        Offset(read[0][0], read[1][0]),
-        Size(read[0][1] - read[0][0], read[1][1] - read[1][0]),
-    )
-
-
-def pool(samples: Mapping[int, FloatArray], nodes: Nodes, node: int) -> FloatArray:
-    """Put the samples of the cells around a node together, thinned to a bounded number of pixels.
-
-    Where these hold too few pixels, at the rim of the data, those of wider rings of cells join in.
-
-    Returns
-    -------
-    ndarray
-        (time, band, pixel), dB.
-    """
-    for reach in range(1, max(nodes.shape) + 1):
-        around = nodes.around(node, reach)
-        if sum(samples[one].shape[2] for one in around) >= SAMPLE // 4:
-            break
-    pooled = np.concatenate([samples[one] for one in around], axis=2)
-    return pooled[:, :, :: max(1, pooled.shape[2] // SAMPLE)]
-
-
-def pack(states: SceneStates) -> dict[str, NDArray[np.float64]]:
-    """Give plain arrays, fit for a file: (node, image, ...) per attribute."""
-    nodes = [states.states[node] for node in range(len(states.nodes))]
-    return {
-        name: np.array([[getattr(state, name) for state in images] for images in nodes])
-        for name in _ATTRIBUTES
-    }
-
-
-def unpack(nodes: Nodes, arrays: Mapping[str, NDArray[np.float64]]) -> SceneStates:
-    """Undo `pack`."""
-    rows = list(zip(*(arrays[name] for name in _ATTRIBUTES), strict=True))
-    states = {node: [SceneState(*one) for one in zip(*row, strict=True)] for node, row in enumerate(rows)}
-    return SceneStates(nodes, states)
+    return scene_nodes.sample_cell(partial(despeckled, series, parameters=parameters), nodes, node)

@@ -133,6 +133,10 @@ class Store:
                     )
         self._groups[name] = group
 
+    def folder(self, name: str) -> Path | None:
+        """Give the folder of one orbit, for what else is kept until the run is done; None in memory."""
+        return None if self._folder is None else self._folder / name
+
     def is_done(self, name: str, number: int) -> bool:
         """Tell whether a block was written as a whole, by this run or an earlier one."""
         return self._folder is not None and (self._folder / name / f"block-{number}").exists()

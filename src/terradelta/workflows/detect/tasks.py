@@ -8,6 +8,7 @@ import numpy as np
 
 from terradelta.errors import InputError
 from terradelta.expected.scene import SceneState, fit_scene_states
+from terradelta.expected.scene_nodes import SceneStates
 from terradelta.sar import equivalent_looks
 from terradelta.types import FloatArray
 from terradelta.windows import Block
@@ -15,8 +16,9 @@ from terradelta.windows.nodes import Nodes
 from terradelta.workflows.config import DetectSettings
 from terradelta.workflows.detect.crew import Context
 from terradelta.workflows.detect.methods import Layers, process_block
+from terradelta.workflows.detect.seen import Seen
 from terradelta.workflows.detect.series import OrbitSeries
-from terradelta.workflows.detect.states import SceneStates, sample_cell
+from terradelta.workflows.detect.states import sample_cell
 
 __all__ = ["BlockTask", "FitTask", "SampleTask", "do_block", "estimate_looks", "fit_node", "sample_node"]
 
@@ -43,13 +45,17 @@ class FitTask:
 
 @dataclass(frozen=True)
 class BlockTask:
-    """A block to judge; `states` for the robust method, `looks` for the omnibus test (NaN: unknown)."""
+    """A block to judge.
+
+    `states` are for the robust method, `looks` for the omnibus test (NaN: unknown), `seen` for the expected.
+    """
 
     orbit: str
     number: int
     block: Block
     states: SceneStates | None
     looks: float
+    seen: Seen | None = None
 
 
 def sample_node(context: Context, task: SampleTask) -> FloatArray:
@@ -68,7 +74,7 @@ def fit_node(context: Context, task: FitTask) -> list[SceneState]:
 def do_block(context: Context, task: BlockTask) -> Layers:
     """Find the changes of one block."""
     series = context.series[task.orbit]
-    return process_block(series, task.block, context.settings, task.states, task.looks)
+    return process_block(series, task.block, context.settings, task.states, task.looks, task.seen)
 
 
 def estimate_looks(series: OrbitSeries, settings: DetectSettings) -> float:
