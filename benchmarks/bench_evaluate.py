@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import auc, roc_curve
 
 from terradelta.evaluate.curves import RocStream
-from terradelta.expected.kinds import compare, length
+from terradelta.expected.differences.kinds import compare, length
 
 
 class Images(NamedTuple):

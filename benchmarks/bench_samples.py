@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import terradelta as td
-from terradelta.expected.feeding import SampleDataset
-from terradelta.expected.plans import PlannedSamples, plan_samples
-from terradelta.expected.sample_files import SampleFile, write_samples
-from terradelta.expected.samples import record_of_sample
+from terradelta.expected.samples.feeding import SampleDataset
+from terradelta.expected.samples.files import SampleFile, write_samples
+from terradelta.expected.samples.plans import PlannedSamples, plan_samples
+from terradelta.expected.samples.sample import record_of_sample
 from terradelta.expected.statistics import statistics_of
 from terradelta.tfrecord.published import write_raw
 

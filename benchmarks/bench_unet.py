@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from terradelta.expected.unet import UNet
-from terradelta.expected.unet_config import UNetConfig
-from terradelta.expected.unet_keras import keras_arrays
+from terradelta.expected.networks.unet import UNet
+from terradelta.expected.networks.unet_config import UNetConfig
+from terradelta.expected.networks.unet_keras import keras_arrays
 
 Run = Callable[[str], float]
 

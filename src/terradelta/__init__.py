@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from terradelta import cube, errors, evaluate, expected, products, sar, simulate, sources, urban, windows
     from terradelta.cube import open_cube
     from terradelta.expected.classifiers import LinearSVC, Threshold
-    from terradelta.expected.difference import difference
+    from terradelta.expected.differences.difference import difference
     from terradelta.expected.model import ExpectedImage
     from terradelta.workflows.detect import detect
 
@@ -20,7 +20,7 @@ _FUNCTIONS = {
     "LinearSVC": "terradelta.expected.classifiers",
     "Threshold": "terradelta.expected.classifiers",
     "detect": "terradelta.workflows.detect",
-    "difference": "terradelta.expected.difference",
+    "difference": "terradelta.expected.differences.difference",
     "open_cube": "terradelta.cube",
 }
 _MODULES = (

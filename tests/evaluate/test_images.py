@@ -16,7 +16,7 @@ from terradelta.evaluate.images.experiment import open_samples
 from terradelta.evaluate.images.svc import SVC_KINDS
 from terradelta.evaluate.scores import auc
 from terradelta.expected.conditions import Conditions
-from terradelta.expected.samples import Sample
+from terradelta.expected.samples.sample import Sample
 
 _PUBLISHED = {"subtraction": "-", "scaled-ratio": "/", "scaled-log-ratio": "log"}
 _SHORT = {"subtraction": "sub", "scaled-ratio": "div", "scaled-log-ratio": "log"}

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from terradelta.expected.conditions import FEATURES
 from terradelta.expected.inputs import Batch, Inputs
-from terradelta.expected.unet import UNet
-from terradelta.expected.unet_config import Convolution, Stage, UNetConfig
-from terradelta.expected.unet_keras import load_keras_arrays
+from terradelta.expected.networks.unet import UNet
+from terradelta.expected.networks.unet_config import Convolution, Stage, UNetConfig
+from terradelta.expected.networks.unet_keras import load_keras_arrays
 
 GROUPS = {
     "temperature": "temperature",

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from terradelta.expected.conditions import Conditions
-from terradelta.expected.samples import Sample
+from terradelta.expected.samples.sample import Sample
 
 
 def conditions_of(images: int, rng: np.random.Generator) -> Conditions:

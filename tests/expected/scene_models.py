@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from terradelta.expected.conditioned import ConditionedUNet, ConditionedUNetConfig
 from terradelta.expected.model import ExpectedImage
+from terradelta.expected.networks.conditioned import ConditionedUNet, ConditionedUNetConfig
+from terradelta.expected.networks.unet import UNet
+from terradelta.expected.networks.unet_config import UNetConfig
 from terradelta.expected.preparation import Preparation
 from terradelta.expected.statistics import Statistics
-from terradelta.expected.unet import UNet
-from terradelta.expected.unet_config import UNetConfig
 
 STATISTICS = Statistics(-14.0, 20.25, 300.0, 10.0, 50.0)
 

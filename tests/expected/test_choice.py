@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terradelta.errors import InputError
-from terradelta.expected.choice import (
+from terradelta.expected.differences.choice import (
     CHOICES,
     choose,
     is_descending,

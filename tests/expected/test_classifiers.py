@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import terradelta as td
 from terradelta.errors import InputError
-from terradelta.expected.streaming import ScoreStream
+from terradelta.expected.classifiers.streaming import ScoreStream
 
 _FLOATS = st.floats(-1e6, 1e6, width=32)
 

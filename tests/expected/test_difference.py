@@ -12,9 +12,9 @@ from hypothesis.extra import numpy as hnp
 
 import terradelta as td
 from terradelta.errors import CubeError, InputError
-from terradelta.expected.baselines import conventional
-from terradelta.expected.difference import difference
-from terradelta.expected.kinds import KINDS, compare, length, scale_together, standardise
+from terradelta.expected.differences.baselines import conventional
+from terradelta.expected.differences.difference import difference
+from terradelta.expected.differences.kinds import KINDS, compare, length, scale_together, standardise
 from terradelta.expected.preparation import Preparation, prepare
 from terradelta.sar import despeckle_tv, to_db
 

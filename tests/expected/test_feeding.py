@@ -9,11 +9,11 @@ from torch.utils.data import DataLoader
 
 from terradelta.errors import InputError
 from terradelta.expected.conditions import FEATURES, GROUPS
-from terradelta.expected.feeding import RandomOrder, SampleDataset, batch_of, collate
-from terradelta.expected.plans import plan_samples
 from terradelta.expected.preparation import Preparation, prepare
-from terradelta.expected.sample_files import SampleFile, write_samples
-from terradelta.expected.samples import record_of_sample
+from terradelta.expected.samples.feeding import RandomOrder, SampleDataset, batch_of, collate
+from terradelta.expected.samples.files import SampleFile, write_samples
+from terradelta.expected.samples.plans import plan_samples
+from terradelta.expected.samples.sample import record_of_sample
 from terradelta.expected.statistics import Statistics
 from terradelta.simulate import place
 from terradelta.tfrecord.published import write_raw
@@ -165,6 +165,32 @@ def test_random_order_depends_on_seed_and_epoch():
     assert list(RandomOrder(range(50), seed=2)) != first
     order.set_epoch(0)
     assert list(order) == first
+
+
+def turn(tensor, axes, swapped):
+    tensor = tensor.flip(axes)
+    return tensor.transpose(-1, -2) if swapped else tensor
+
+
+def test_crops_are_parts_and_what_is_remembered_is_the_same():
+    torch.manual_seed(0)
+    sample = maker.sample_of(0)
+    plain = SampleDataset([sample], STATISTICS)[0]
+    data = SampleDataset([sample], STATISTICS, crop=8, remember=10**9)
+    starts = range(plain.target.shape[-1] - 7)
+    for _ in range(5):
+        batch = data[0]
+        cut = [
+            np.s_[..., row : row + 8, column : column + 8]
+            for row in starts
+            for column in starts
+            if torch.equal(batch.target, plain.target[..., row : row + 8, column : column + 8])
+        ]
+        assert cut
+        assert torch.equal(batch.inputs.images, plain.inputs.images[cut[0]])
+        assert torch.equal(batch.inputs.conditions, plain.inputs.conditions)
+    data.samples = None
+    assert data[0].target.shape[-2:] == (8, 8)
 
 
 def test_mirrored_samples_stay_whole():

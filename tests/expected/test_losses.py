@@ -14,7 +14,14 @@ from torch import Tensor
 
 from terradelta.errors import ConfigError, InputError
 from terradelta.expected.inputs import Batch, Expected, Inputs
-from terradelta.expected.losses import LossConfig, forest_weighted, gaussian, loss_of, mse, similarity
+from terradelta.expected.networks.losses import (
+    LossConfig,
+    forest_weighted,
+    gaussian,
+    loss_of,
+    mse,
+    similarity,
+)
 
 
 def _batch(images: Tensor, target: Tensor, forest: Tensor) -> Batch:

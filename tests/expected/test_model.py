@@ -19,7 +19,7 @@ import terradelta
 from terradelta.errors import InputError
 from terradelta.expected.inputs import Expected
 from terradelta.expected.model import ExpectedImage
-from terradelta.expected.networks import build_network
+from terradelta.expected.networks.registry import build_network
 from terradelta.expected.preparation import Preparation
 from terradelta.expected.statistics import Statistics
 from terradelta.learning.files import CONFIG, WEIGHTS

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from terradelta.cube import SarAcquisition, append, create_cube, geobox_of, write_cube
 from terradelta.errors import ConflictError, InputError
-from terradelta.expected.cube_images import CubeImages
-from terradelta.expected.plans import PlannedSamples, SamplePlan, plan_samples, read_sample
+from terradelta.expected.samples.cube_images import CubeImages
+from terradelta.expected.samples.plans import PlannedSamples, SamplePlan, plan_samples, read_sample
 from terradelta.sar import to_db
 from terradelta.simulate import place
 

@@ -19,16 +19,17 @@ import xarray as xr
 import terradelta as td
 from terradelta.cube import geobox_of, write_cube
 from terradelta.errors import ConfigError, ConflictError, CubeError, InputError
-from terradelta.expected import prediction_store, tiling
 from terradelta.expected.conditions import FEATURES
-from terradelta.expected.footprint import PROCESS_BYTES, blank_inputs, probe
-from terradelta.expected.prediction import predict
-from terradelta.expected.prediction_plan import PredictionPlan
-from terradelta.expected.prediction_store import open_prediction
+from terradelta.expected.prediction import store as prediction_store
+from terradelta.expected.prediction import tiling
+from terradelta.expected.prediction.footprint import PROCESS_BYTES, blank_inputs, probe
+from terradelta.expected.prediction.plan import PredictionPlan
+from terradelta.expected.prediction.run import predict
+from terradelta.expected.prediction.scenarios import what_if
+from terradelta.expected.prediction.store import open_prediction
+from terradelta.expected.prediction.tiling import Tiling
 from terradelta.expected.preparation import Preparation
-from terradelta.expected.samples import Sample
-from terradelta.expected.scenarios import what_if
-from terradelta.expected.tiling import Tiling
+from terradelta.expected.samples.sample import Sample
 from terradelta.types import Size
 
 MANY = 5e9
@@ -59,7 +60,7 @@ def without(place: xr.DataTree, *groups: str) -> xr.DataTree:
 
 def whole_sample(place: xr.DataTree) -> Sample:
     """Everything as one sample, read the plain way."""
-    from terradelta.expected.cube_images import CubeImages, Grid
+    from terradelta.expected.samples.cube_images import CubeImages, Grid
 
     images, last = CubeImages(place), list(range(place["sar"].sizes["time"]))[-5:]
     grid = Grid(0, 0, 88)
@@ -199,7 +200,7 @@ import importlib.util, sys, time
 spec = importlib.util.spec_from_file_location("scene_models", {models!r})
 models = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(models)
-from terradelta.expected import prediction, prediction_store, tiling
+from terradelta.expected.prediction import run as prediction, store as prediction_store, tiling
 tiling.PIECE = prediction_store.PIECE = 32
 put = prediction_store.PredictionStore.put
 def slow(self, *piece):

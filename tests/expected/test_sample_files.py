@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from terradelta.errors import ConflictError, InputError
-from terradelta.expected.sample_files import SampleFile, write_samples
+from terradelta.expected.samples.files import SampleFile, write_samples
 
 _SPEC = importlib.util.spec_from_file_location("sample_maker", Path(__file__).with_name("sample_maker.py"))
 maker: Any = importlib.util.module_from_spec(_SPEC)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from terradelta.errors import InputError
-from terradelta.expected.samples import record_of_sample, sample_of_record
+from terradelta.expected.samples.sample import record_of_sample, sample_of_record
 from terradelta.expected.statistics import Statistics
 from terradelta.tfrecord.published import read_preprocessed, read_raw
 

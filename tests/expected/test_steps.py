@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from terradelta.expected.inputs import Batch, Expected
-from terradelta.expected.losses import LossConfig, forest_weighted, loss_of, mse, similarity
-from terradelta.expected.optimiser import PublishedAdamW
-from terradelta.expected.unet import UNet
-from terradelta.expected.unet_keras import keras_arrays, keras_names
+from terradelta.expected.networks.losses import LossConfig, forest_weighted, loss_of, mse, similarity
+from terradelta.expected.networks.optimiser import PublishedAdamW
+from terradelta.expected.networks.unet import UNet
+from terradelta.expected.networks.unet_keras import keras_arrays, keras_names
 
 _FILE = Path(__file__).with_name("published_networks.py")
 _SPEC = importlib.util.spec_from_file_location("published_networks", _FILE)

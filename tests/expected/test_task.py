@@ -16,17 +16,17 @@ pytest.importorskip("lightning")
 sys.path.append(str(Path(__file__).parent))
 
 from terradelta.errors import ConflictError, InputError
-from terradelta.expected.feeding import SampleDataset, collate
 from terradelta.expected.inputs import Batch, Expected, Inputs
-from terradelta.expected.losses import LossConfig, gaussian
-from terradelta.expected.networks import build_network
-from terradelta.expected.pictures import picture
+from terradelta.expected.networks.losses import LossConfig, gaussian
+from terradelta.expected.networks.registry import build_network
 from terradelta.expected.preparation import Preparation
-from terradelta.expected.ranges import ranges_of
+from terradelta.expected.samples.feeding import SampleDataset, collate
 from terradelta.expected.statistics import Statistics, statistics_of
-from terradelta.expected.task import ExpectedTask
-from terradelta.expected.training import FitConfig, train_expected
-from terradelta.expected.training_data import SamplesConfig, open_data
+from terradelta.expected.training.data import SamplesConfig, open_data
+from terradelta.expected.training.fit import FitConfig, train_expected
+from terradelta.expected.training.pictures import picture
+from terradelta.expected.training.ranges import ranges_of
+from terradelta.expected.training.task import ExpectedTask
 from terradelta.learning import Run, TrainingOptions
 from terradelta.learning.checkpoints import read_checkpoint
 
@@ -68,7 +68,7 @@ def test_a_step_is_the_loss_and_remembers_the_conditions() -> None:
 
 
 def test_learning_rate_warms_up_and_falls_as_a_cosine() -> None:
-    from terradelta.expected.task import _Rate
+    from terradelta.expected.training.task import _Rate
 
     rate = _Rate(TrainingOptions(warmup=4, schedule="cosine"), 104)
     assert [rate(step) for step in range(4)] == [0.2, 0.4, 0.6, 0.8]

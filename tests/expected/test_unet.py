@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from terradelta.errors import ConfigError, InputError
 from terradelta.expected.conditions import GROUPS, vector_names
 from terradelta.expected.inputs import Expected
-from terradelta.expected.losses import forest_weighted, mse, similarity
-from terradelta.expected.networks import NETWORKS, build_network
-from terradelta.expected.unet import UNet
-from terradelta.expected.unet_config import Convolution, Stage, UNetConfig
-from terradelta.expected.unet_keras import keras_arrays, keras_names, load_keras_arrays
-from terradelta.expected.unet_layers import Normalisation, ResidualBlock, SameConv, SameTransposed
+from terradelta.expected.networks.losses import forest_weighted, mse, similarity
+from terradelta.expected.networks.registry import NETWORKS, build_network
+from terradelta.expected.networks.unet import UNet
+from terradelta.expected.networks.unet_config import Convolution, Stage, UNetConfig
+from terradelta.expected.networks.unet_keras import keras_arrays, keras_names, load_keras_arrays
+from terradelta.expected.networks.unet_layers import Normalisation, ResidualBlock, SameConv, SameTransposed
 
 _FILE = Path(__file__).with_name("published_networks.py")
 _SPEC = importlib.util.spec_from_file_location("published_networks", _FILE)

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from terradelta.errors import InputError
-from terradelta.expected.conditioned import ConditionedUNet, ConditionedUNetConfig
 from terradelta.expected.conditions import FEATURES
 from terradelta.expected.inputs import Expected, Inputs
-from terradelta.expected.networks import build_network
-from terradelta.expected.unet import UNet
-from terradelta.expected.unet_config import Convolution, Stage, UNetConfig
+from terradelta.expected.networks.conditioned import ConditionedUNet, ConditionedUNetConfig
+from terradelta.expected.networks.registry import build_network
+from terradelta.expected.networks.unet import UNet
+from terradelta.expected.networks.unet_config import Convolution, Stage, UNetConfig
 from terradelta.learning.files import fill, load_model, save_model
 from terradelta.urban.network import ERCNN
 

@@ -25,7 +25,7 @@ ORBIT, CHANGED = "orbit-037-descending", "2023-04-19"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that has learnt nothing yet: it expects the mean of the previous images."""
-    from terradelta.expected.conditioned import ConditionedUNet, ConditionedUNetConfig
+    from terradelta.expected.networks.conditioned import ConditionedUNet, ConditionedUNetConfig
     from terradelta.expected.preparation import Preparation
 
     network = ConditionedUNet(ConditionedUNetConfig(width=4, scales=2, weather=False), static=0)
@@ -74,7 +74,7 @@ def test_conventional_follows_the_plain_difference(memory: Any, changed: Any, ch
 
 
 def test_a_saved_threshold(memory: Any, tmp_path: Path) -> None:
-    from terradelta.expected.threshold import Threshold
+    from terradelta.expected.classifiers.threshold import Threshold
 
     Threshold(4.5).save(tmp_path / "t.json")
     told = {"method": "conventional", "despeckle": "none", "time": CHANGED, "choice": "latest"}

@@ -13,7 +13,7 @@ from terradelta.workflows.exports import export_samples
 
 def sample(previous=4):
     from terradelta.expected.conditions import Conditions
-    from terradelta.expected.samples import Sample
+    from terradelta.expected.samples.sample import Sample
 
     count = previous + 1
     rng = np.random.default_rng(0)

@@ -13,9 +13,9 @@ pytest.importorskip("torch")
 from terradelta.errors import ConfigError, InputError
 from terradelta.evaluate.training_curves import compare_curves, draw_losses
 from terradelta.expected.conditions import GROUPS
-from terradelta.expected.networks import build_network
-from terradelta.expected.training import FitConfig
-from terradelta.expected.training_data import SamplesConfig
+from terradelta.expected.networks.registry import build_network
+from terradelta.expected.training.data import SamplesConfig
+from terradelta.expected.training.fit import FitConfig
 from terradelta.learning.options import TrainingOptions
 from terradelta.workflows.ablations import ablation_settings, run_ablations
 from terradelta.workflows.config import TrainSettings, load_settings, to_yaml

@@ -10,7 +10,19 @@ from collections.abc import Sequence
 
 import typer
 
-from terradelta.cli import compare, config, cube, demo, detect, doctor, evaluate, export, monitor, predict, train
+from terradelta.cli import (
+    compare,
+    config,
+    cube,
+    demo,
+    detect,
+    doctor,
+    evaluate,
+    export,
+    monitor,
+    predict,
+    train,
+)
 from terradelta.cli.options import add_verb
 from terradelta.errors import TerradeltaError
 from terradelta.workflows import config as settings

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from terradelta.errors import InputError
-from terradelta.expected.streaming import BITS, EXACT, ScoreStream
+from terradelta.expected.classifiers.streaming import BITS, EXACT, ScoreStream
 from terradelta.types import BoolArray
 
 __all__ = ["Area", "Roc", "RocStream", "balanced_pixels", "split_images"]

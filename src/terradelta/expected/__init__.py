@@ -6,68 +6,68 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from terradelta.expected.baselines import conventional
     from terradelta.expected.biweight import BiweightFit, biweight_regression
     from terradelta.expected.conditions import Conditions
-    from terradelta.expected.feeding import SampleDataset
-    from terradelta.expected.losses import LossConfig, loss_of
+    from terradelta.expected.differences.baselines import conventional
     from terradelta.expected.model import ExpectedImage
-    from terradelta.expected.networks import NETWORKS, build_network
+    from terradelta.expected.networks.losses import LossConfig, loss_of
+    from terradelta.expected.networks.registry import NETWORKS, build_network
+    from terradelta.expected.networks.unet import UNet
+    from terradelta.expected.networks.unet_config import Convolution, Stage, UNetConfig
+    from terradelta.expected.networks.unet_keras import keras_arrays, load_keras_arrays
     from terradelta.expected.parameters import RobustParameters
     from terradelta.expected.persistence import Persistence, PersistenceResult
-    from terradelta.expected.places import SamplePlan
-    from terradelta.expected.planned import PlannedSamples
-    from terradelta.expected.plans import plan_samples
-    from terradelta.expected.prediction import predict
-    from terradelta.expected.prediction_store import open_prediction
+    from terradelta.expected.prediction.run import predict
+    from terradelta.expected.prediction.scenarios import what_if
+    from terradelta.expected.prediction.store import open_prediction
     from terradelta.expected.preparation import Preparation
     from terradelta.expected.robust import RobustDifference, change_strength, robust_difference
-    from terradelta.expected.sample_files import SampleFile, write_samples
-    from terradelta.expected.samples import Sample
-    from terradelta.expected.scenarios import what_if
+    from terradelta.expected.samples.feeding import SampleDataset
+    from terradelta.expected.samples.files import SampleFile, write_samples
+    from terradelta.expected.samples.places import SamplePlan
+    from terradelta.expected.samples.planned import PlannedSamples
+    from terradelta.expected.samples.plans import plan_samples
+    from terradelta.expected.samples.sample import Sample
     from terradelta.expected.scene import SceneState, fit_scene_states
     from terradelta.expected.statistics import Statistics, statistics_of
-    from terradelta.expected.unet import UNet
-    from terradelta.expected.unet_config import Convolution, Stage, UNetConfig
-    from terradelta.expected.unet_keras import keras_arrays, load_keras_arrays
 
 _HOME = {
-    "write_samples": "sample_files",
+    "write_samples": "samples.files",
     "statistics_of": "statistics",
-    "plan_samples": "plans",
+    "plan_samples": "samples.plans",
     "Statistics": "statistics",
-    "SamplePlan": "places",
-    "SampleFile": "sample_files",
-    "SampleDataset": "feeding",
-    "Sample": "samples",
-    "PlannedSamples": "planned",
+    "SamplePlan": "samples.places",
+    "SampleFile": "samples.files",
+    "SampleDataset": "samples.feeding",
+    "Sample": "samples.sample",
+    "PlannedSamples": "samples.planned",
     "Conditions": "conditions",
-    "NETWORKS": "networks",
+    "NETWORKS": "networks.registry",
     "BiweightFit": "biweight",
-    "Convolution": "unet_config",
+    "Convolution": "networks.unet_config",
     "ExpectedImage": "model",
-    "LossConfig": "losses",
+    "LossConfig": "networks.losses",
     "Persistence": "persistence",
     "PersistenceResult": "persistence",
     "Preparation": "preparation",
     "RobustDifference": "robust",
     "RobustParameters": "parameters",
     "SceneState": "scene",
-    "Stage": "unet_config",
-    "UNet": "unet",
-    "UNetConfig": "unet_config",
+    "Stage": "networks.unet_config",
+    "UNet": "networks.unet",
+    "UNetConfig": "networks.unet_config",
     "biweight_regression": "biweight",
-    "build_network": "networks",
+    "build_network": "networks.registry",
     "change_strength": "robust",
-    "conventional": "baselines",
+    "conventional": "differences.baselines",
     "fit_scene_states": "scene",
-    "keras_arrays": "unet_keras",
-    "load_keras_arrays": "unet_keras",
-    "loss_of": "losses",
-    "open_prediction": "prediction_store",
-    "predict": "prediction",
+    "keras_arrays": "networks.unet_keras",
+    "load_keras_arrays": "networks.unet_keras",
+    "loss_of": "networks.losses",
+    "open_prediction": "prediction.store",
+    "predict": "prediction.run",
     "robust_difference": "robust",
-    "what_if": "scenarios",
+    "what_if": "prediction.scenarios",
 }
 
 __all__ = [

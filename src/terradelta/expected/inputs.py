@@ -17,13 +17,13 @@ class Inputs(NamedTuple):
     images : Tensor
         (batch, time, band, y, x) float, previous images, oldest first, normalised.
     valid : Tensor
-        (batch, time, y, x) bool, true where a previous image has data; all false for an image that is not there.
+        (batch, time, y, x) bool, true where a previous image has data; all false for one that is not there.
     static : Tensor
         (batch, layer, y, x) float, elevation (normalised) and whatever else never changes; may have no layer.
     state : Tensor
-        (batch, 2 * band, y, x) float, what was found of the target's scene (rain, frost): per band the departure
-        that was taken off the target, in units of normalised images, then per band the logarithm of how much
-        wider the scene scatters than those before (`Prepared.state`); zero where that step is not used.
+        (batch, 2 * band, y, x) float, what was found of the target's scene (rain, frost): per band the
+        departure that was taken off the target, in units of normalised images, then per band the logarithm of
+        how much wider the scene scatters than those before (`Prepared.state`); 0 where that step is not used.
     conditions : Tensor
         (batch, time + 1, feature) float, by `terradelta.expected.conditions.FEATURES`; the target comes last.
     known : Tensor

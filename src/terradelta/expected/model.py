@@ -14,15 +14,15 @@ from terradelta.expected import model_files
 from terradelta.expected.conditions import kept_features
 from terradelta.expected.inputs import Expected, Inputs
 from terradelta.expected.preparation import Preparation
-from terradelta.expected.ranges import Ranges, beyond
 from terradelta.expected.statistics import Statistics
+from terradelta.expected.training.ranges import Ranges, beyond
 from terradelta.types import FloatArray, PathType
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from terradelta.expected.samples import Sample
-    from terradelta.expected.training import FitConfig
+    from terradelta.expected.samples.sample import Sample
+    from terradelta.expected.training.fit import FitConfig
 
 __all__ = ["ExpectedImage"]
 
@@ -33,7 +33,7 @@ class ExpectedImage:
     Attributes
     ----------
     network : nn.Module
-        Any of `terradelta.expected.networks.NETWORKS`, ready for inference.
+        Any of `terradelta.expected.networks.registry.NETWORKS`, ready for inference.
     statistics : Statistics
         Of the data that it was trained on; they normalise all that it is given.
     preparation : Preparation
@@ -142,7 +142,7 @@ class ExpectedImage:
         config : FitConfig, optional
             What to train, and how.
         **more
-            See `terradelta.expected.training.fit_expected`: ``run``, ``resume``, ``progress`` and others.
+            See `terradelta.expected.training.fit.fit_expected`: ``run``, ``resume``, ``progress`` and others.
 
         Returns
         -------
@@ -154,7 +154,7 @@ class ExpectedImage:
         InputError
             Data or configuration cannot be used.
         """
-        from terradelta.expected.training import FitConfig, fit_expected
+        from terradelta.expected.training.fit import FitConfig, fit_expected
 
         return fit_expected(source, config or FitConfig(), **more)
 
@@ -283,7 +283,7 @@ class ExpectedImage:
         InputError
             Its bands are others than the model's, or it lacks what the network needs.
         """
-        from terradelta.expected.feeding import batch_of
+        from terradelta.expected.samples.feeding import batch_of
 
         self.require_bands(sample.bands)
         kept = kept_features(**self.told)
@@ -364,7 +364,7 @@ class ExpectedImage:
         time : str or datetime64
             Date of the acquisition, or ``last``.
         **more
-            See `terradelta.expected.prediction.predict`.
+            See `terradelta.expected.prediction.run.predict`.
 
         Returns
         -------
@@ -376,6 +376,6 @@ class ExpectedImage:
         CubeError, InputError
             The cube or its acquisition cannot be used.
         """
-        from terradelta.expected.prediction import predict
+        from terradelta.expected.prediction.run import predict
 
         return predict(self, cube, time, **more)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from terradelta.errors import InputError
-from terradelta.expected.networks import NETWORKS, build_network
+from terradelta.expected.networks.registry import NETWORKS, build_network
 from terradelta.expected.preparation import Preparation
 from terradelta.expected.statistics import Statistics
 from terradelta.learning.files import AGAIN, CONFIG, WEIGHTS, fill, load_model, save_model

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from terradelta.expected.conditions import Conditions
-    from terradelta.expected.samples import Sample
+    from terradelta.expected.samples.sample import Sample
     from terradelta.types import FloatArray, PathType
 
 __all__ = ["Clip", "Statistics", "StatisticsBuilder", "statistics_of"]

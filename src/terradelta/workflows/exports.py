@@ -14,7 +14,7 @@ from terradelta.products import export
 from terradelta.workflows.config import ExportSettings
 
 if TYPE_CHECKING:
-    from terradelta.expected.samples import Sample
+    from terradelta.expected.samples.sample import Sample
     from terradelta.tfrecord import RawRecord
 
 __all__ = ["export_results", "export_samples"]
@@ -45,7 +45,7 @@ def export_results(settings: ExportSettings) -> Path:
 
 
 def _export_tfrecord(settings: ExportSettings) -> Path:
-    from terradelta.expected.sample_files import SampleFile
+    from terradelta.expected.samples.files import SampleFile
 
     if settings.target.is_dir():
         raise InputError(f"{settings.target} is a folder; name a file, for example x.tfrecord.GZIP")
@@ -86,7 +86,7 @@ def export_samples(samples: Iterable[Sample], target: Path, compression: str = "
 
 
 def _records(samples: Iterable[Sample], remarks: dict[str, int]) -> Iterator[RawRecord]:
-    from terradelta.expected.samples import record_of_sample
+    from terradelta.expected.samples.sample import record_of_sample
 
     nothing = True
     for sample in samples:

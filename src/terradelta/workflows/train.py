@@ -44,7 +44,7 @@ def run_train(settings: TrainSettings, progress: Progress = no_progress) -> FitR
     from terradelta.learning.fitting import require_lightning
 
     require_lightning()
-    from terradelta.expected.training import train_expected
+    from terradelta.expected.training.fit import train_expected
     from terradelta.learning.run import Run
 
     run = Run(settings.run)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terradelta.errors import InputError
-from terradelta.expected.choice import choose, is_descending, nearest_geometry
-from terradelta.expected.kinds import Kind, compare, length, scale_together
-from terradelta.expected.samples import Sample
+from terradelta.expected.differences.choice import choose, is_descending, nearest_geometry
+from terradelta.expected.differences.kinds import Kind, compare, length, scale_together
+from terradelta.expected.samples.sample import Sample
 from terradelta.types import BoolArray, FloatArray
 
 __all__ = [

@@ -16,8 +16,8 @@ from terradelta.evaluate.images.report import ImagesReport, markdown
 from terradelta.evaluate.images.svc import Draws, SvcTally
 from terradelta.evaluate.images.threshold import ThresholdTally
 from terradelta.evaluate.urban.writing import as_json, write_files
-from terradelta.expected.choice import why_unfair
-from terradelta.expected.samples import Sample
+from terradelta.expected.differences.choice import why_unfair
+from terradelta.expected.samples.sample import Sample
 from terradelta.types import BoolArray, PathType
 
 __all__ = ["open_samples", "run"]
@@ -110,8 +110,8 @@ def open_samples(path: PathType) -> Sequence[Sample]:
     InputError
         If there are none.
     """
-    from terradelta.expected.record_samples import RecordSamples
-    from terradelta.expected.sample_files import SampleFile
+    from terradelta.expected.samples.files import SampleFile
+    from terradelta.expected.samples.records import RecordSamples
 
     place = Path(path)
     if (place / "zarr.json").exists() or place.suffix == ".zarr":

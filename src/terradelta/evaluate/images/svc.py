@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from terradelta.evaluate.curves import balanced_pixels, split_images
 from terradelta.evaluate.images.differences import CHANGES, Change, changed_image, features
 from terradelta.expected.classifiers import LinearSVC
-from terradelta.expected.kinds import Kind
-from terradelta.expected.samples import Sample
+from terradelta.expected.differences.kinds import Kind
+from terradelta.expected.samples.sample import Sample
 from terradelta.types import BoolArray, FloatArray
 
 __all__ = ["SVC_KINDS", "Draws", "SvcResult", "SvcTally"]

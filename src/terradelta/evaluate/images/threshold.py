@@ -16,8 +16,8 @@ from terradelta.evaluate.images.differences import (
     scores,
     valid_pixels,
 )
-from terradelta.expected.samples import Sample
-from terradelta.expected.streaming import EXACT
+from terradelta.expected.classifiers.streaming import EXACT
+from terradelta.expected.samples.sample import Sample
 
 __all__ = ["Curves", "ThresholdTally"]
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from terradelta.evaluate.opera.patches import Patch
 from terradelta.expected.conditions import PRECIPITATION_DAYS, Conditions, kept_features
-from terradelta.expected.feeding import batch_of
-from terradelta.expected.losses import LossConfig
 from terradelta.expected.model import ExpectedImage
+from terradelta.expected.networks.losses import LossConfig
 from terradelta.expected.preparation import Preparation
 from terradelta.expected.robust import change_strength
-from terradelta.expected.samples import Sample
-from terradelta.expected.training import FitConfig
+from terradelta.expected.samples.feeding import batch_of
+from terradelta.expected.samples.sample import Sample
+from terradelta.expected.training.fit import FitConfig
 from terradelta.learning.options import TrainingOptions
 from terradelta.types import FloatArray
 
@@ -36,7 +36,7 @@ class Lesson:
     label : str
         What the table calls it.
     network : str
-        Of `terradelta.expected.networks.NETWORKS`.
+        Of `terradelta.expected.networks.registry.NETWORKS`.
     numbers : mapping
         Of its configuration.
     preparation : Preparation

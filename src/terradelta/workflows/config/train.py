@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from terradelta.workflows.config.base import Names, Numbers, Settings, Written, split_list
 
 if TYPE_CHECKING:
-    from terradelta.expected.training import FitConfig
+    from terradelta.expected.training.fit import FitConfig
 
 __all__ = [
     "ConditionedSettings",
@@ -197,11 +197,11 @@ class TrainSettings(Settings):
 
     def config(self) -> FitConfig:
         """Give the plain values that the training takes."""
-        from terradelta.expected.losses import LossConfig
+        from terradelta.expected.networks.losses import LossConfig
         from terradelta.expected.preparation import Preparation
         from terradelta.expected.statistics import Statistics
-        from terradelta.expected.training import FitConfig
-        from terradelta.expected.training_data import SamplesConfig
+        from terradelta.expected.training.data import SamplesConfig
+        from terradelta.expected.training.fit import FitConfig
         from terradelta.learning.options import TrainingOptions
 
         options = {name: getattr(self, name) for name in TrainingOptions.__dataclass_fields__}

@@ -41,7 +41,7 @@ def threshold_of(settings: DetectSettings) -> float:
 
 
 def _saved_threshold(settings: DetectSettings) -> float:
-    from terradelta.expected.threshold import Threshold
+    from terradelta.expected.classifiers.threshold import Threshold
 
     found = Threshold.load(str(settings.classifier))
     layer = "strength" if facts_of(settings).tells_sigma else "length"

@@ -214,8 +214,8 @@ def open_seen(series: OrbitSeries, settings: DetectSettings, targets: Iterable[i
     Seen
         By target.
     """
-    from terradelta.expected.baselines import conventional
-    from terradelta.expected.halo import despeckled
+    from terradelta.expected.differences.baselines import conventional
+    from terradelta.expected.differences.halo import despeckled
     from terradelta.expected.preparation import Preparation
 
     radar = series.backscatter.to_dataset(name="backscatter")

@@ -62,7 +62,7 @@ def run_predict(settings: PredictSettings, progress: Progress = no_progress) -> 
         If the cube or the model cannot be used, the memory does not suffice, or the folder cannot be written.
     """
     from terradelta.expected import ExpectedImage
-    from terradelta.expected.scenarios import cases_of, require_told
+    from terradelta.expected.prediction.scenarios import cases_of, require_told
 
     model = ExpectedImage.from_pretrained(settings.run, device_of(settings.device))
     if settings.what_if:
@@ -105,9 +105,9 @@ class _Job:
     @cached_property
     def plan(self) -> dict[str, Any]:
         """Name what the results depend on, in plain values."""
-        from terradelta.expected.acquisition_choice import choose_images
-        from terradelta.expected.cube_images import CubeImages
-        from terradelta.expected.prediction import identity, same_orbit_of
+        from terradelta.expected.prediction.acquisitions import choose_images
+        from terradelta.expected.prediction.run import identity, same_orbit_of
+        from terradelta.expected.samples.cube_images import CubeImages
 
         told = self.settings
         images = CubeImages(told.cube)
@@ -140,7 +140,7 @@ class _Job:
         """Predict, compare, write."""
         import rasterio
 
-        from terradelta.expected.difference import difference
+        from terradelta.expected.differences.difference import difference
         from terradelta.products import write
 
         seen = self._predicted()

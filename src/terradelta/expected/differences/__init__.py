@@ -1,0 +1,1 @@
+"""Difference images: to an expected image or to previous ones."""

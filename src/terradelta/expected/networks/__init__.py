@@ -1,0 +1,1 @@
+"""The networks, their losses, and the optimiser of the published code."""

@@ -1,0 +1,1 @@
+"""Samples to train on and to judge by: from cubes, from files, from records, to networks."""

@@ -1,0 +1,1 @@
+"""Training a network, from data to a model that can be used."""
