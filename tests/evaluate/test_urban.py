@@ -382,7 +382,7 @@ def test_towns_make_a_table_a_picture_and_figures(tmp_path: Path, told) -> None:
         ({"experiment": "oscd", "data": "there"}, "oscd runs networks"),
         ({"experiment": "urban-simulated"}, "at least one file"),
         ({"experiment": "urban-simulated", "data": "x", "weights": "a"}, "its own data"),
-        ({"data": "x", "weights": "a"}, "opera runs no networks"),
+        ({"data": "x", "weights": "a"}, "opera trains its own networks"),
         ({"experiment": "oscd", "data": "x", "weights": "a,a"}, "twice"),
         ({"experiment": "rome", "data": "x"}, "rome"),
         ({"experiment": "oscd", "data": "x", "weights": "a", "stride": 0}, "stride"),

@@ -38,8 +38,8 @@ class NetworkContract:
         """Arguments of a forward pass, with some data missing."""
         raise NotImplementedError
 
-    def refilled(self, given: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The same with other values where data are missing."""
+    def refilled(self, given: tuple[Any, ...], value: float) -> tuple[Any, ...]:
+        """The same with another value where data are missing."""
         raise NotImplementedError
 
     def outputs(self, result: Any) -> list[Tensor]:
@@ -103,9 +103,10 @@ class NetworkContract:
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
         assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
-    def test_what_is_missing_never_reaches_the_result(self) -> None:
+    @pytest.mark.parametrize("value", [7.0, torch.nan, torch.inf])
+    def test_what_is_missing_never_reaches_the_result(self, value: float) -> None:
         net, given = self.ready(), self.draw(2, self.size)
-        for one, other in zip(self.run(net, given), self.run(net, self.refilled(given)), strict=True):
+        for one, other in zip(self.run(net, given), self.run(net, self.refilled(given, value)), strict=True):
             assert torch.equal(one, other)
 
     def test_what_is_there_reaches_the_result(self) -> None:
@@ -170,10 +171,10 @@ class ExpectedContract(NetworkContract):
         images = torch.where(inputs.valid[:, :, None], inputs.images, 0.0)
         return (inputs._replace(images=images, conditions=inputs.conditions * inputs.known),)
 
-    def refilled(self, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    def refilled(self, given: tuple[Any, ...], value: float) -> tuple[Any, ...]:
         inputs: Inputs = given[0]
-        images = torch.where(inputs.valid[:, :, None], inputs.images, 7.0)
-        conditions = torch.where(inputs.known, inputs.conditions, -7.0)
+        images = torch.where(inputs.valid[:, :, None], inputs.images, value)
+        conditions = torch.where(inputs.known, inputs.conditions, -value)
         return (inputs._replace(images=images, conditions=conditions),)
 
     def keep(self, net: nn.Module, folder: Path) -> nn.Module:
@@ -232,10 +233,10 @@ class TestERCNN(NetworkContract):
         torch.manual_seed(seed)
         return torch.rand(batch, 4, 9, *size), torch.tensor([3, 4, 2])[:batch]
 
-    def refilled(self, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    def refilled(self, given: tuple[Any, ...], value: float) -> tuple[Any, ...]:
         x, length = given[0].clone(), given[1]
         for number, count in enumerate(length):
-            x[number, count:] = torch.nan
+            x[number, count:] = value
         return x, length
 
     def keep(self, net: nn.Module, folder: Path) -> nn.Module:

@@ -110,7 +110,7 @@ def compare_curves(runs: Mapping[str, Sequence[Row]], folder: Path) -> str:
             zorder=3 if first else 2,
         )
     axes.set_ylabel("validation loss")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     folder.mkdir(parents=True, exist_ok=True)
     _save(figure, folder / "ablations.png")
     table = _table(curves)

@@ -138,7 +138,7 @@ def prepare(images: FloatArray, target: FloatArray, preparation: Preparation | N
     Returns
     -------
     Prepared
-        Of the same shapes.
+        Of the same shapes; without any step it holds the given arrays themselves.
 
     Raises
     ------
@@ -160,6 +160,8 @@ def prepare(images: FloatArray, target: FloatArray, preparation: Preparation | N
             f"target {target.shape} and previous images {images.shape} do not fit; "
             "expected (band, y, x) and (time, band, y, x)"
         )
+    if preparation.despeckle == preparation.state == "none":
+        return Prepared(images, target, np.zeros_like(target), np.ones_like(target))
     series = despeckle(np.concatenate([images, target[None]]), preparation)
     offsets, inflation = scene_departures(series, preparation)
     level = series - offsets

@@ -49,6 +49,8 @@ class FitResult:
         Checkpoints.
     log : list of dict
         A row per epoch.
+    idle : bool
+        Whether the run was finished before, so that nothing was trained.
     """
 
     epochs: int
@@ -57,6 +59,7 @@ class FitResult:
     best: Path
     last: Path
     log: list[Row]
+    idle: bool = False
 
 
 def require_lightning() -> None:
@@ -149,15 +152,16 @@ def fit(
             start = state = None
         del document
     stop = Stop()
-    if state is None or not (start == own and state["finished"]):
+    idle = state is not None and start == own and bool(state["finished"])
+    if not idle:
         with stop.listening(), quiet(), _steps(options, progress, train_loader, state) as tick:
             keeper = Keeper(run.checkpoints, Log(run.log), options, stop, tick)
             _train(task, (train_loader, validation_loader), options, run, keeper, start, state)
-        state = read_checkpoint(own)["callbacks"]["Keeper"]
+        state = dict(read_checkpoint(own)["callbacks"]["Keeper"])
     best = run.checkpoints / BEST
     fill_task(task, read_checkpoint(best)["state_dict"], best)
     epoch, loss = int(state["best_epoch"]) + 1, float(state["best"])
-    return FitResult(int(state["epoch"]), epoch, loss, best, own, read_log(run.log))
+    return FitResult(int(state["epoch"]), epoch, loss, best, own, read_log(run.log), idle)
 
 
 def _checkpoint_of(path: Path) -> Path:

@@ -36,9 +36,9 @@ def to_db(linear: ArrayLike) -> FloatArray:
     [0.0, -10.0, nan, nan]
     """
     values = as_float(linear, "linear")
-    decibel = np.full_like(values, np.nan)
-    with np.errstate(invalid="ignore"):
-        np.log10(values, out=decibel, where=(values > 0) & np.isfinite(values))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        decibel = np.asarray(np.log10(values))
+    decibel[np.isinf(decibel)] = np.nan
     decibel *= 10
     return decibel
 

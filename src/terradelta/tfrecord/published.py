@@ -149,13 +149,15 @@ def parse_point(text: str) -> tuple[float, float]:
     Raises
     ------
     SourceError
-        It is something else, or no place on Earth.
+        It is something else, no place on Earth, or ``POINT EMPTY``, an unknown place.
 
     Examples
     --------
     >>> parse_point("POINT (62.571359 25.661839)")
     (62.571359, 25.661839)
     """
+    if text.strip().upper() == "POINT EMPTY":
+        raise SourceError("image_location is 'POINT EMPTY': the place of the record is unknown")
     found = _POINT.fullmatch(text)
     if not found:
         raise SourceError(f"image_location {text!r} is no 'POINT (lat lon)'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -75,7 +76,18 @@ def _opera(settings: EvaluateSettings, progress: Progress) -> str:
     from terradelta.evaluate import opera
 
     data = _data(settings)
-    opera.run(data, settings.out, seed=settings.seed, progress=progress)
+    protocol = opera.Protocol()
+    if settings.history is not None:
+        protocol = replace(protocol, history=settings.history)
+    opera.run(
+        data,
+        settings.out,
+        seed=settings.seed,
+        protocol=protocol,
+        networks=settings.networks,
+        seeds=settings.trainings,
+        progress=progress,
+    )
     dated = [_date(settings, data, patch, progress) for patch in _PATCHES]
     table = "\n".join(
         [
@@ -86,6 +98,24 @@ def _opera(settings: EvaluateSettings, progress: Progress) -> str:
     )
     (settings.out / "dated.md").write_text(table + "\n", encoding="utf-8")
     return (settings.out / "opera.md").read_text(encoding="utf-8") + "\n" + table
+
+
+def _weather(settings: EvaluateSettings, progress: Progress) -> str:
+    """Score methods and networks on a series with real weather."""
+    from terradelta.evaluate import weather
+
+    protocol = weather.WeatherProtocol()
+    if settings.history is not None:
+        protocol = replace(protocol, history=settings.history)
+    return weather.run(
+        _data(settings),
+        settings.out,
+        networks=settings.networks or tuple(weather.LESSONS),
+        seeds=settings.trainings,
+        seed=settings.seed,
+        protocol=protocol,
+        progress=progress,
+    )
 
 
 def _images(settings: EvaluateSettings, progress: Progress) -> str:
@@ -130,6 +160,7 @@ def _urban_simulated(settings: EvaluateSettings, progress: Progress) -> str:
 
 _EXPERIMENTS: dict[str, Callable[[EvaluateSettings, Progress], str]] = {
     "opera": _opera,
+    "weather": _weather,
     "images": _images,
     "oscd": _oscd,
     "worldcereal": _worldcereal,

@@ -91,7 +91,8 @@ def summary_line(settings: TrainSettings, result: FitResult) -> str:
     best = next((row for row in result.log if int(row["epoch"]) == result.best_epoch), {})
     error = f", {best['val_rmse_db']:.2f} dB rms" if "val_rmse_db" in best else ""
     epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
+    before = "finished before, nothing to do: " if result.idle else ""
     return (
-        f"{settings.run}: {settings.network}, {epochs}, best validation loss {result.best_loss:.4g} in epoch "
+        f"{settings.run}: {before}{settings.network}, {epochs}, best validation loss {result.best_loss:.4g} in epoch "
         f"{result.best_epoch}{error}; model in {settings.run / 'model'}"
     )

@@ -96,6 +96,11 @@ def expectations(sample: Sample, expect: Expect | None = None) -> Expectations:
     dict
         Keys of `LABELS`; ``"sigma"`` beside them if the network tells it. What the sample does not allow is
         left out.
+
+    Raises
+    ------
+    InputError
+        A heading or an incidence angle of the sample is unknown.
     """
     found: Expectations = {}
     if expect is not None:
@@ -105,6 +110,15 @@ def expectations(sample: Sample, expect: Expect | None = None) -> Expectations:
             found["sigma"] = np.asarray(sigma, np.float32)
     elif sample.prediction is not None:
         found["prediction"] = sample.prediction
+    try:
+        return found | _plain(sample)
+    except InputError as error:
+        raise InputError(f"sample {sample.name}: {error}") from None
+
+
+def _plain(sample: Sample) -> Expectations:
+    """Expect a previous image, or the mean or median of those of the target's direction."""
+    found: Expectations = {}
     seen = sample.conditions
     for choice in ("nearest-geometry", "same-direction", "latest"):
         place = choose(choice, seen.incidence, seen.heading, age=seen.age[:-1])

@@ -82,7 +82,7 @@ def run(
             advance(1)
     if not tally.curves:
         raise InputError(
-            f"none of the {len(samples)} samples cannot be compared: {next(iter(left_out.values()))}"
+            f"none of the {len(samples)} samples can be compared: {next(iter(left_out.values()))}"
         )
     rocs = {change: {name: one.roc() for name, one in ways.items()} for change, ways in tally.curves.items()}
     svc = _classify(samples, draws, changes, expect, started) if len(samples) > 1 else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from terradelta.errors import InputError
+from terradelta.evaluate.opera.deviations import deviations
 from terradelta.evaluate.opera.methods import METHODS, Case, Images, images_of, looks_of, score_all
 from terradelta.evaluate.opera.patches import Patch, load_patch
 from terradelta.evaluate.opera.protocol import Protocol, disc_mask, large_change
@@ -24,7 +25,7 @@ from terradelta.simulate import offset_change
 from terradelta.types import BoolArray, FloatArray, PathType
 
 if TYPE_CHECKING:
-    from terradelta.evaluate.opera.lessons import Taught
+    from terradelta.evaluate.teaching import Taught
 
 __all__ = ["run"]
 
@@ -88,7 +89,8 @@ def run(
         for number, patch in enumerate(patches[:-1]):
             _Stable(patch, number, protocol, parameters, seed, trained).judge(tally, pool, advance)
         _judge_large(patches[-1], protocol, parameters, tally, pool, advance, trained)
-    report = OperaReport(seed, protocol, parameters, tally.methods, tuple(tally.examples))
+    curves = deviations(patches[:-1], protocol, parameters, trained) if trained else {}
+    report = OperaReport(seed, protocol, parameters, tally.methods, tuple(tally.examples), curves)
     write_report(report, Path(out))
     return report
 

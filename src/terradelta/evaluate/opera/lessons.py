@@ -2,115 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from terradelta.evaluate.opera.patches import Patch
-from terradelta.expected.conditions import PRECIPITATION_DAYS, Conditions, kept_features
-from terradelta.expected.model import ExpectedImage
-from terradelta.expected.networks.losses import LossConfig
+from terradelta.evaluate.teaching import Lesson, Taught, teach
 from terradelta.expected.preparation import Preparation
-from terradelta.expected.robust import change_strength
-from terradelta.expected.samples.feeding import batch_of
 from terradelta.expected.samples.sample import Sample
-from terradelta.expected.training.fit import FitConfig
 from terradelta.learning.options import TrainingOptions
-from terradelta.types import FloatArray
 
-__all__ = ["LESSONS", "Lesson", "Taught", "lesson_samples", "taught"]
+__all__ = ["LESSONS", "lesson_samples", "taught"]
 
 _VALIDATION_SHARE = 8
-_REMEMBERED = 2**31
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """How one kind of network is trained.
-
-    Attributes
-    ----------
-    label : str
-        What the table calls it.
-    network : str
-        Of `terradelta.expected.networks.registry.NETWORKS`.
-    numbers : mapping
-        Of its configuration.
-    preparation : Preparation
-        Steps before it.
-    fewest, most : int
-        Previous images of a training sample, drawn between the two.
-    edge : int
-        Pixels on a side that the network is given; smaller patches are mirrored at their rim.
-    crop : int
-        Pixels on a side of what it is trained on; 0: all.
-    samples : int
-        For training.
-    options : TrainingOptions
-        Numbers of the training.
-    """
-
-    label: str
-    network: str
-    numbers: Mapping[str, Any] = field(default_factory=dict)
-    preparation: Preparation = field(default_factory=lambda: Preparation(despeckle="tv", state="scene"))
-    fewest: int = 3
-    most: int = 10
-    edge: int = 0
-    crop: int = 64
-    samples: int = 360
-    options: TrainingOptions = field(
-        default_factory=lambda: TrainingOptions(
-            epochs=16, batch=8, learning_rate=2e-3, schedule="cosine", warmup=60, clip=1.0,
-            weight_decay=1e-4, pictures_every=0,
-        )
-    )  # fmt: skip
-
-    def sample(
-        self,
-        name: str,
-        target: FloatArray,
-        history: FloatArray,
-        conditions: Conditions | None = None,
-        bands: tuple[str, ...] = ("VV", "VH"),
-    ) -> Sample:
-        """Make a sample of `most` previous images; those that are not there are missing (NaN)."""
-        history = history[-self.most :]
-        missing = np.full((self.most - len(history), *target.shape), np.nan, np.float32)
-        images = np.concatenate([missing, history.astype(np.float32)])
-        told = _unknown(len(images) + 1) if conditions is None else _last(conditions, len(images) + 1)
-        return Sample(
-            name=name,
-            images=_grown(images, self.edge),
-            target=_grown(target.astype(np.float32), self.edge),
-            conditions=told,
-            bands=bands,
-        )
-
+_NARROW = {
+    "encoder": [{"filters": 32, "kernel": 4}] * 6 + [{"filters": 32, "kernel": 2}],
+    "decoder": [{"filters": 32, "kernel": 4}] * 6,
+}
+_AS_PUBLISHED = Lesson(
+    "published architecture, 32 filters, despeckled",
+    "unet",
+    _NARROW,
+    preparation=Preparation(despeckle="tv"),
+    fewest=4,
+    most=4,
+    edge=128,
+    crop=0,
+    options=TrainingOptions(epochs=16, batch=8, learning_rate=1e-3, schedule="cosine", pictures_every=0),
+)
 
 LESSONS = {
-    "conditioned": Lesson("conditioned network", "conditioned", {"width": 16}),
-    "unet": Lesson(
-        "published architecture, narrow, despeckled, scene's state removed",
-        "unet",
-        {"preset": "tiny", "size": 128},
-        fewest=4,
-        most=4,
-        edge=128,
-        crop=0,
+    "conditioned": Lesson("conditioned network, scene's state removed", "conditioned", {"width": 16}),
+    "conditioned-plain": Lesson(
+        "conditioned network, despeckled",
+        "conditioned",
+        {"width": 16},
+        preparation=Preparation(despeckle="tv"),
     ),
-    "unet-raw": Lesson(
-        "published architecture, narrow, raw",
-        "unet",
-        {"preset": "tiny", "size": 128},
-        preparation=Preparation(),
-        fewest=4,
-        most=4,
-        edge=128,
-        crop=0,
+    "unet": _AS_PUBLISHED,
+    "unet-raw": replace(
+        _AS_PUBLISHED, label="published architecture, 32 filters, raw", preparation=Preparation()
+    ),
+    "unet-scene": replace(
+        _AS_PUBLISHED,
+        label="published architecture, 32 filters, scene's state removed",
+        preparation=Preparation(despeckle="tv", state="scene"),
     ),
 }
 """What is trained, by key."""
@@ -151,94 +92,10 @@ def lesson_samples(
             others = others[np.argsort(abs(others - target), kind="stable")][:length]
         history = np.sort(stream.permutation(others)[:length])
         name = f"{patch.name} {patch.days[target]} #{number}"
-        images = (patch.decibel[target], patch.decibel[history])
+        series = patch.decibel if lesson.preparation.despeckle == "none" else patch.smooth
+        images = (series[target], series[history])
         samples.append(lesson.sample(name, *images, bands=patch.bands))
     return samples
-
-
-def _unknown(number: int) -> Conditions:
-    nothing = np.full(number, np.nan)
-    return Conditions(
-        temperature=nothing, snow_depth=nothing, heading=nothing, incidence=nothing,
-        precipitation=np.full((number, PRECIPITATION_DAYS), np.nan), platform=("",) * number, age=nothing,
-    )  # fmt: skip
-
-
-def _last(conditions: Conditions, number: int) -> Conditions:
-    """Take the last ones, after unknown ones if there are too few."""
-    own = {one.name: getattr(conditions, one.name)[-number:] for one in fields(conditions)}
-    missing = _unknown(number - len(own["platform"]))
-    parts = {name: (getattr(missing, name), values) for name, values in own.items()}
-    joined = {name: np.concatenate(both) for name, both in parts.items() if name != "platform"}
-    return Conditions(**joined, platform=(*parts["platform"][0], *parts["platform"][1]))
-
-
-def _grown(images: FloatArray, edge: int) -> FloatArray:
-    """Mirror images at their far rims up to an edge."""
-    rows, columns = (max(edge - length, 0) for length in images.shape[-2:])
-    wide = [(0, 0)] * (images.ndim - 2) + [(0, rows), (0, columns)]
-    return np.pad(images, wide, mode="symmetric")
-
-
-@dataclass(frozen=True)
-class Taught:
-    """A trained network as a method of the experiment.
-
-    Attributes
-    ----------
-    lesson : Lesson
-        How it was trained.
-    model : ExpectedImage
-        The network.
-    """
-
-    lesson: Lesson
-    model: ExpectedImage
-
-    @property
-    def despeckled(self) -> bool:
-        """Whether it compares despeckled images."""
-        return self.model.preparation.despeckle != "none"
-
-    def strength(
-        self, target: FloatArray, history: FloatArray, conditions: Conditions | None = None
-    ) -> FloatArray:
-        """Score one target.
-
-        Parameters
-        ----------
-        target : ndarray
-            (band, y, x), dB, despeckled if the network compares despeckled images.
-        history : ndarray
-            (time, band, y, x), dB, likewise.
-        conditions : Conditions, optional
-            Of the history and the target.
-
-        Returns
-        -------
-        ndarray
-            (y, x): length over the bands of the difference, regularised as in the robust method if the
-            images are despeckled; in standard deviations if the network tells them, else in dB.
-        """
-        standardised = self.standardised(target, history, conditions)
-        numbers = self.model.preparation.robust
-        weight = numbers.regularisation if self.despeckled else 0.0
-        return change_strength(standardised, regularisation=weight, iterations=numbers.tv_iterations)
-
-    def standardised(
-        self, target: FloatArray, history: FloatArray, conditions: Conditions | None = None
-    ) -> FloatArray:
-        """Give the difference to the expected image, (band, y, x); see `strength`."""
-        preparation = replace(self.model.preparation, despeckle="none")
-        sample = self.lesson.sample("target", target, history, conditions)
-        batch = batch_of(sample, self.model.statistics, preparation, kept=kept_features(**self.model.told))
-        expected = self.model.expect(batch.inputs)
-        difference = (batch.target - expected.mean) * self.model.half_width
-        if expected.sigma is not None:
-            difference = (batch.target - expected.mean) / expected.sigma
-        known = np.where(batch.valid[:, None].numpy(), difference.numpy(), np.nan)[0]
-        rows, columns = (slice(length) for length in target.shape[-2:])
-        return np.asarray(known[..., rows, columns], np.float32)
 
 
 def taught(
@@ -277,22 +134,11 @@ def taught(
         The folder holds a network that was trained otherwise.
     """
     check = max(lesson.samples // _VALIDATION_SHARE, 1)
-    train = lesson_samples(patches, before, lesson, lesson.samples, seed)
-    config = FitConfig(
-        network=lesson.network,
-        network_config=lesson.numbers,
-        loss=LossConfig(kind="gaussian" if lesson.network == "conditioned" else "mse"),
-        preparation=lesson.preparation,
-        options=replace(lesson.options, seed=seed),
-        augment=True,
-        crop=lesson.crop,
-        remember=_REMEMBERED,
+    return teach(
+        lesson_samples(patches, before, lesson, lesson.samples, seed),
+        lesson_samples(patches, before, lesson, check, seed + 1000),
+        lesson,
+        seed,
+        run,
+        progress,
     )
-    model = ExpectedImage.fit(
-        train,
-        config,
-        run=run,
-        validation=lesson_samples(patches, before, lesson, check, seed + 1000),
-        progress=progress,
-    )
-    return Taught(lesson, model)

@@ -15,7 +15,7 @@ from terradelta.sar import despeckle_tv, equivalent_looks, omnibus, to_db
 from terradelta.types import FloatArray
 
 if TYPE_CHECKING:
-    from terradelta.evaluate.opera.lessons import Taught
+    from terradelta.evaluate.teaching import Taught
     from terradelta.expected.conditions import Conditions
 
 __all__ = ["METHODS", "Case", "Images", "Method", "images_of", "looks_of", "score_all"]

@@ -10,7 +10,8 @@ import numpy as np
 
 from terradelta.cube import SarAcquisition
 from terradelta.errors import SourceError
-from terradelta.sar import to_db
+from terradelta.expected import RobustParameters
+from terradelta.sar import despeckle_tv, to_db
 from terradelta.sources import scan
 from terradelta.types import FloatArray, Size
 
@@ -42,6 +43,12 @@ class Patch:
     def decibel(self) -> FloatArray:
         """The series in dB, (time, band, y, x)."""
         return to_db(self.linear)
+
+    @cached_property
+    def smooth(self) -> FloatArray:
+        """The series in dB, despeckled as by default, (time, band, y, x)."""
+        usual = RobustParameters()
+        return despeckle_tv(self.decibel, usual.tv_weight, iterations=usual.tv_iterations)
 
     @property
     def size(self) -> Size:

@@ -148,6 +148,8 @@ class OperaReport:
         In the order of the table.
     examples : tuple of Example
         Maps for the picture.
+    deviations : mapping
+        Label to the shares of unchanged pixels beyond so many standard deviations; empty without networks.
     """
 
     seed: int
@@ -155,6 +157,7 @@ class OperaReport:
     parameters: RobustParameters
     methods: dict[str, MethodFigures]
     examples: tuple[Example, ...] = ()
+    deviations: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Give every figure, ready for JSON."""
@@ -167,5 +170,6 @@ class OperaReport:
             "protocol": asdict(self.protocol),
             "parameters": asdict(self.parameters),
             "methods": {key: figures.as_dict() for key, figures in self.methods.items()},
+            "deviations": {label: dict(shares) for label, shares in self.deviations.items()},
             "published_elsewhere": [line._asdict() for line in PUBLISHED],
         }

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from terradelta.cube.files import storage_errors
+from terradelta.evaluate.calibration import draw_calibration
 from terradelta.evaluate.opera.report import OperaReport
 from terradelta.evaluate.opera.table import markdown
 
@@ -14,7 +15,7 @@ __all__ = ["write_report"]
 
 
 def write_report(report: OperaReport, out: Path) -> None:
-    """Write ``opera.json``, ``opera.png`` and ``opera.md``, in this order.
+    """Write ``opera.json``, ``opera.png`` and ``opera.md``, in this order; with networks also ``calibration.png``.
 
     Parameters
     ----------
@@ -35,6 +36,10 @@ def write_report(report: OperaReport, out: Path) -> None:
         "opera.png": draw(report),
         "opera.md": markdown(report).encode(),
     }
+    if report.deviations:
+        files["calibration.png"] = draw_calibration(
+            report.deviations, "Dry targets without discs, despeckled"
+        )
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

@@ -270,8 +270,13 @@ class ConditionedUNet(nn.Module):
             If the number of bands or of static layers is not that of the network.
         """
         self._check(inputs)
+        # chosen, not multiplied: what stands where there is no data may be NaN
+        inputs = inputs._replace(
+            images=torch.where(inputs.valid.unsqueeze(2), inputs.images, 0.0),
+            conditions=torch.where(inputs.known, inputs.conditions, 0.0),
+        )
         conditions, known = inputs.conditions[..., self._used], inputs.known[..., self._used]
-        told = torch.cat([conditions * known, known.to(conditions.dtype)], dim=-1)
+        told = torch.cat([conditions, known.to(conditions.dtype)], dim=-1)
         embedding = self.embed(told[:, -1])
         summary, looks = self._summary(inputs, told)
         plain = _moments(inputs.images, inputs.valid.unsqueeze(2).to(inputs.images.dtype))

@@ -217,8 +217,11 @@ def _target(sample: Sample, change: Change) -> NDArray[np.float32]:
 
 def _masked(values: FloatArray) -> tuple[NDArray[np.float32], BoolArray]:
     """Put 0 where any band has no data; bands are the third axis from the end."""
-    valid: BoolArray = np.asarray(~np.isnan(values).any(axis=-3))
-    return np.where(valid[..., None, :, :], values, np.float32(0)).astype(np.float32, copy=False), valid
+    missing: BoolArray = np.isnan(values).any(axis=-3)
+    if not missing.any():
+        return np.asarray(values, np.float32), ~missing
+    kept = np.where(missing[..., None, :, :], np.float32(0), values)
+    return np.asarray(kept, np.float32), ~missing
 
 
 def _static(sample: Sample, statistics: Statistics) -> NDArray[np.float32]:

@@ -202,7 +202,7 @@ def _draw(images: CubeImages, share: Share, rule: _Rule, count: int, seed: int) 
         raise InputError(
             f"part {share.part} has {area.y_stop - area.y_start} x {area.x_stop - area.x_start} pixels, "
             f"a sample of size {rule.size} needs {rule.extent[0]} x {rule.extent[1]}; "
-            "give it a larger share, or a smaller size"
+            "give it a larger share, split by time (split_time), or choose a smaller size"
         )
     places: list[Place] = []
     left_out = 0

@@ -76,4 +76,4 @@ class RecordSamples(Sequence[Sample]):
             self._reader, self._at = iter(read_raw(self.files[file])), (file, 0)
         record = next(islice(self._reader, number - self._at[1], None))
         self._at = (file, number + 1)
-        return sample_of_record(record, name=f"{self.files[file].name} record {number}")
+        return sample_of_record(record, name=f"{self.files[file].name} record {number + 1}")

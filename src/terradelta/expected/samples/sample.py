@@ -184,6 +184,12 @@ def _location(text: str) -> tuple[float, float] | None:
         return None
 
 
+def _point(location: tuple[float, float] | None) -> str:
+    if location is None:
+        return "POINT EMPTY"
+    return f"POINT ({location[0]:.10g} {location[1]:.10g})"
+
+
 def record_of_sample(sample: Sample) -> RawRecord:
     """Make a record of the published data set of a sample.
 
@@ -195,8 +201,8 @@ def record_of_sample(sample: Sample) -> RawRecord:
     Returns
     -------
     RawRecord
-        For `terradelta.tfrecord.published.write_raw`; the identifiers of data takes are empty, and moments
-        are ISO text of microseconds.
+        For `terradelta.tfrecord.published.write_raw`; the identifiers of data takes are empty, moments are
+        ISO text of microseconds, and an unknown place is ``POINT EMPTY``.
 
     Raises
     ------
@@ -212,10 +218,9 @@ def record_of_sample(sample: Sample) -> RawRecord:
         )
     nothing = np.full(sample.target.shape[-2:], np.nan, np.float32)
     times = ["" if np.isnat(time) else str(time.astype("datetime64[us]")) for time in sample.times]
-    latitude, longitude = sample.location or (np.nan, np.nan)
     conditions = sample.conditions
     return RawRecord(
-        image_location=f"POINT ({latitude:.10g} {longitude:.10g})",
+        image_location=_point(sample.location),
         dem_rast=nothing if sample.dem is None else sample.dem,
         forestmask=nothing if sample.forest is None else sample.forest,
         input_image_stack=sample.images.reshape(-1, *sample.target.shape[-2:]),

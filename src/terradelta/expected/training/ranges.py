@@ -20,6 +20,12 @@ Ranges: TypeAlias = Mapping[str, tuple[float, float]]
 
 _TOLERANCE = 1e-6
 _PLATFORMS = frozenset(name for name in FEATURES if name.startswith("S1"))
+_NAMES = {
+    "precipitation_0": "precipitation of the day",
+    "precipitation_1": "precipitation one day before",
+    "precipitation_2": "precipitation two days before",
+    "precipitation_3": "precipitation three days before",
+}
 _UNITS = {"temperature": "°C", "snow_depth": "cm", "heading": "°", "incidence": "°", "age": "days"}
 
 
@@ -92,13 +98,14 @@ def _line(
         unseen = span[1] > 0 and (seen is None or seen[1] <= 0)
         return f"platform {name}, never seen" if unseen else ""
     unit = f" {_UNITS.get(name, 'mm')}"
+    plain = _NAMES.get(name, name.replace("_", " "))
     if seen is None:
-        return f"{name.replace('_', ' ')}, never seen"
+        return f"{plain}, never seen"
     value = span[0] if span[0] < seen[0] - _TOLERANCE else span[1]
     if seen[0] - _TOLERANCE <= value <= seen[1] + _TOLERANCE:
         return ""
     told, least, greatest = (_physical(name, each, statistics) for each in (value, *seen))
-    return f"{name.replace('_', ' ')} {told:.4g}{unit}, seen {least:.4g} to {greatest:.4g}{unit}"
+    return f"{plain} {told:.4g}{unit}, seen {least:.4g} to {greatest:.4g}{unit}"
 
 
 def _physical(name: str, value: float, statistics: Statistics) -> float:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -328,7 +329,15 @@ def _limits(field: FieldInfo) -> str:
         for kind, sign in signs.items()
         if type(item).__name__ == kind
     ]
-    options = getattr(field.annotation, "__args__", ()) if "Literal" in str(field.annotation) else ()
+    options = _options(field.annotation)
     if options:
-        parts.append("one of " + ", ".join(str(option) for option in options))
+        parts.append("one of " + ", ".join(options))
     return f"({'; '.join(parts)})" if parts else ""
+
+
+def _options(annotation: Any) -> list[str]:
+    """Give the words that a value may be; none if it may be another thing as well."""
+    if get_origin(annotation) is Literal:
+        return [str(option) for option in get_args(annotation)]
+    inner = [part for part in get_args(annotation) if part is not type(None)]
+    return _options(inner[0]) if len(inner) == 1 and get_origin(annotation) in (Union, UnionType) else []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from terradelta.workflows.config.base import Names, Numbers, Settings, Written, split_list
+from terradelta.workflows.config.base import Bytes, Names, Numbers, Settings, Written, split_list
 
 if TYPE_CHECKING:
     from terradelta.expected.training.fit import FitConfig
@@ -162,6 +162,11 @@ class TrainSettings(Settings):
     devices: int = Field(1, ge=1, description="GPUs to train on together.")
     processes: int = Field(1, ge=1, description="Processes to train in together, on the CPU.")
     workers: int = Field(0, ge=0, description="Processes that read data, per training process.")
+    memory: Bytes = Field(
+        "0 MB",  # type: ignore[assignment]  # read by Bytes
+        ge=0,
+        description="For prepared samples, per process that reads: despeckling them again costs time.",
+    )
     deterministic: bool = Field(True, description="The same bits each time on a GPU too; costs some speed.")
     seed: int = Field(0, ge=0, description="Of samples, weights, order and dropout.")
     learning_rate: float = Field(1e-4, gt=0, description="Of AdamW.")
@@ -220,6 +225,7 @@ class TrainSettings(Settings):
             without=tuple(self.ablate),
             weather=not self.no_weather,
             augment=self.augment,
+            remember=self.memory,
             statistics=None if self.statistics is None else Statistics.from_json(self.statistics),
         )
 

@@ -81,8 +81,9 @@ Weights = Annotated[
 class EvaluateSettings(Settings):
     """Score the methods on real or simulated data, in one table with a picture."""
 
-    experiment: Literal["opera", "images", "oscd", "worldcereal", "urban-simulated"] = Field(
-        "opera", description="Which experiment; all but opera and images are of urban monitoring."
+    experiment: Literal["opera", "weather", "images", "oscd", "worldcereal", "urban-simulated"] = Field(
+        "opera",
+        description="Which experiment; oscd, worldcereal and urban-simulated are of urban monitoring.",
     )
     data: Path | None = Field(
         None,
@@ -100,6 +101,15 @@ class EvaluateSettings(Settings):
         [],
         description="Runs of train whose validation losses are compared, in place of an experiment; or one "
         "configuration (YAML), to train a run without each of the conditions.",
+    )
+    networks: Names = Field(
+        [],
+        description="Networks that opera and weather train and score too: conditioned, unet and others that "
+        "docs/experiments.md names; empty: none in opera, all in weather.",
+    )
+    trainings: int = Field(3, ge=1, description="Trainings of each of these networks, with seeds from 0.")
+    history: int | None = Field(
+        None, ge=2, description="Previous images that count as known in opera and weather; empty: 10 and 4."
     )
     stride: int | None = Field(
         None,
@@ -124,11 +134,13 @@ class EvaluateSettings(Settings):
             return self
         if self.data is None and self.experiment != "urban-simulated":
             raise ValueError(f"the experiment {self.experiment} needs real data; name their folder with data")
-        if self.experiment == "opera" and self.weights:
-            raise ValueError("the experiment opera runs no networks; leave weights out, or choose oscd")
+        if self.experiment in ("opera", "weather") and self.weights:
+            raise ValueError(
+                f"the experiment {self.experiment} trains its own networks; leave weights out, or name networks"
+            )
         if self.experiment == "images" and len(self.weights) > 1:
             raise ValueError("the experiment images takes one network; leave out all of weights but one")
-        if self.experiment not in ("opera", "images") and not self.weights:
+        if self.experiment not in ("opera", "weather", "images") and not self.weights:
             raise ValueError(
                 f"the experiment {self.experiment} runs networks; name at least one file with weights"
             )
