@@ -26,7 +26,7 @@ BENCH_tfrecord := --size 128 --repeat 1
 BENCH_urban := --strides 5 --frames 90 --repeat 1 --few 2
 BENCH_evaluate := --samples 1 --size 256 --repeat 1
 BENCH_detect := --sizes 200 --dates 12 --memory 1GiB --methods robust omnibus
-BENCH_samples := --size 64 --samples 4 --repeat 1
+BENCH_samples := --size 64 --samples 4 --repeat 1 --networks conditioned unet --steps 1
 BENCHES := $(patsubst benchmarks/bench_%.py,%,$(sort $(wildcard benchmarks/bench_*.py)))
 
 .PHONY: help demo test lint bench clean room

@@ -38,8 +38,8 @@ BELOW = {
     "urban": {"cube", "learning", "sar", "windows", "errors", "types"},
     "products": {"cube", "errors", "types"},
     "evaluate": {
-        "cube", "expected", "learning", "products", "sar", "simulate", "sources", "tfrecord", "urban", "windows",
-        "errors", "types",
+        "cube", "expected", "learning", "products", "sar", "simulate", "sources", "tfrecord", "urban",
+        "windows", "errors", "types",
     },
     "workflows": {
         "cube", "evaluate", "expected", "learning", "products", "sar", "simulate", "sources", "tfrecord",

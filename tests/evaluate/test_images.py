@@ -175,6 +175,9 @@ def test_what_cannot_be_judged_is_named(tmp_path) -> None:
     plain = replace(_sample(0), change_mask=None)
     with pytest.raises(InputError, match="made 0 has no simulated change"):
         run([plain], tmp_path)
+    lost = replace(_sample(0), conditions=replace(_sample(0).conditions, heading=np.full(5, np.nan)))
+    with pytest.raises(InputError, match="sample made 0: the heading of image 0 is unknown"):
+        run([lost], tmp_path)
     far = replace(_sample(0), conditions=replace(_sample(0).conditions, incidence=np.arange(30.0, 45.0, 3)))
     with pytest.raises(InputError, match=r"none of the 1 samples .*degrees"):
         run([far], tmp_path)

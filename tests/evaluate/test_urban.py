@@ -12,6 +12,7 @@ import xarray as xr
 from rasterio.transform import from_origin
 
 from terradelta.errors import ConfigError, InputError, SourceError
+from terradelta.evaluate.sites import SITE
 from terradelta.evaluate.urban import oscd, simulated, worldcereal
 from terradelta.evaluate.urban.baselines import BASELINES, baselines, difference_length, endisi
 from terradelta.evaluate.urban.curves import curve
@@ -292,7 +293,7 @@ def test_stand_ins_fill_what_is_missing_and_nothing_else() -> None:
 
 @pytest.mark.slow
 def test_the_chain_runs_on_a_real_series(shared: Path) -> None:
-    folder = shared / "data" / "worldcereal_s1_s2_agera5" / worldcereal.SITE
+    folder = shared / "data" / "worldcereal_s1_s2_agera5" / SITE
     cube = worldcereal.stand_in(worldcereal.load_site(folder))
     assert cube["sar"]["backscatter"].shape == (159, 2, 64, 64)
     cube = cube.isel(y=slice(0, 24), x=slice(0, 24))

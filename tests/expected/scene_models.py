@@ -31,10 +31,10 @@ def conditioned(preparation: Preparation | None = None, **more: Any) -> Expected
     torch.manual_seed(0)
     config = ConditionedUNetConfig(width=4, scales=2, weather=more.pop("weather", True))
     network = shaken(ConditionedUNet(config, static=more.pop("static", 1)))
-    return ExpectedImage.of(network, STATISTICS, preparation, **more)
+    return ExpectedImage(network, STATISTICS, preparation, **more)
 
 
 def published(size: int = 32, **more: Any) -> ExpectedImage:
     """A narrow network of the published kind."""
     torch.manual_seed(0)
-    return ExpectedImage.of(shaken(UNet(UNetConfig.tiny(size))), STATISTICS, **more)
+    return ExpectedImage(shaken(UNet(UNetConfig.tiny(size))), STATISTICS, **more)

@@ -38,7 +38,7 @@ def _model(name: str = "conditioned", *, seed: int = 0, **more: Any) -> Expected
     with torch.no_grad():
         for each in network.parameters():
             each.add_(0.05 * torch.randn_like(each))
-    return ExpectedImage.of(network, STATISTICS, **{"spacing": 20.0, **more})
+    return ExpectedImage(network, STATISTICS, **{"spacing": 20.0, **more})
 
 
 @pytest.fixture
@@ -96,11 +96,11 @@ class Plain(torch.nn.Module):
 def test_decibels_come_out_with_the_state_of_the_scene() -> None:
     sample = sample_of(0)
     sample.images.clip(-23, -1, out=sample.images)
-    mean, sigma = ExpectedImage.of(Plain(), STATISTICS).expected_db(sample)
+    mean, sigma = ExpectedImage(Plain(), STATISTICS).expected_db(sample)
     np.testing.assert_allclose(mean, sample.images[-1], atol=1e-5)
     np.testing.assert_allclose(sigma, 4.0, atol=1e-5)  # half width 12 dB / 3
     wet = sample_of(0, images=sample.images, target=sample.images.mean(axis=0) + 2.5)
-    model = ExpectedImage.of(Plain(), STATISTICS, Preparation(state="median"))
+    model = ExpectedImage(Plain(), STATISTICS, Preparation(state="median"))
     middle = np.median(sample.images[-1] - sample.images.mean(axis=0), axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(model.expected_db(wet)[0], sample.images[-1] - middle + 2.5, atol=1e-4)
 

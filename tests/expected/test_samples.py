@@ -8,7 +8,7 @@ import pytest
 from terradelta.errors import InputError
 from terradelta.expected.samples.sample import record_of_sample, sample_of_record
 from terradelta.expected.statistics import Statistics
-from terradelta.tfrecord.published import read_preprocessed, read_raw
+from terradelta.tfrecord.published import parse_point, read_preprocessed, read_raw
 
 _SPEC = importlib.util.spec_from_file_location("sample_maker", Path(__file__).with_name("sample_maker.py"))
 maker: Any = importlib.util.module_from_spec(_SPEC)  # type: ignore[arg-type]
@@ -63,7 +63,10 @@ def test_simulated_changes_are_turned_band_first():
 
 def test_unknown_time_place_and_layers_survive():
     unknown = maker.sample_of(time=None, location=None, dem=None, forest=None)
-    again = sample_of_record(record_of_sample(unknown))
+    record = record_of_sample(unknown)
+    with pytest.raises(InputError, match="'POINT EMPTY': the place of the record is unknown"):
+        parse_point(record.image_location)
+    again = sample_of_record(record)
     assert again.time is None
     assert again.location is None
     assert np.isnan(again.dem).all()

@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     network = ConditionedUNet(ConditionedUNetConfig(width=4, scales=2, weather=False), static=0)
     folder = tmp_path_factory.mktemp("run")
-    ExpectedImage.of(network, models.STATISTICS, Preparation("tv", "median")).save_pretrained(folder)
+    ExpectedImage(network, models.STATISTICS, Preparation("tv", "median")).save_pretrained(folder)
     return folder
 
 

@@ -103,3 +103,16 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         draw_losses([], tmp_path / "a.png")
     with pytest.raises(InputError, match="has no finished epoch"):
         compare_curves({"a": []}, tmp_path)
+
+
+def test_sources_of_different_kinds_are_refused_by_name() -> None:
+    from terradelta.expected.training.data import open_data
+    from terradelta.simulate import place
+
+    tree = place(seed=0, size=40, years=0.3, changes=0, optical_days=0)
+    radar = tree["sar"].to_dataset()
+    groups = {path: node.to_dataset() for path, node in tree.subtree_with_keys}
+    one = type(tree).from_dict({**groups, "sar": radar.isel(band=[0])})
+    config = SamplesConfig(count=1, size=16)
+    with pytest.raises(InputError, match=r"bands VV, VH in sample .*, VV in sample"):
+        open_data([tree, one], config, validation=tree)

@@ -48,6 +48,11 @@ class ExpectedImage:
         Per feature the least and the greatest normalised value seen in training; beyond it extrapolates.
     same_orbit : bool
         Whether the previous images are those of the target's orbit only.
+
+    Raises
+    ------
+    InputError
+        The network was made for another number of bands.
     """
 
     def __init__(
@@ -62,6 +67,11 @@ class ExpectedImage:
         ranges: Ranges | None = None,
         same_orbit: bool = False,
     ) -> None:
+        wanted = getattr(network, "bands", len(bands))
+        if wanted != len(bands):
+            raise InputError(
+                f"bands are {', '.join(bands)}, but the network was made for {wanted}; name these"
+            )
         self.network = network.eval()
         self.statistics = statistics
         self.preparation = preparation or Preparation()
@@ -70,66 +80,6 @@ class ExpectedImage:
         self.spacing = spacing
         self.same_orbit = same_orbit
         self.ranges: Mapping[str, tuple[float, float]] = dict(ranges or {})
-
-    @classmethod
-    def of(
-        cls,
-        network: nn.Module,
-        statistics: Statistics,
-        preparation: Preparation | None = None,
-        *,
-        bands: tuple[str, ...] = ("VV", "VH"),
-        previous: int = 4,
-        spacing: float | None = None,
-        ranges: Ranges | None = None,
-        same_orbit: bool = False,
-    ) -> ExpectedImage:
-        """Put a model together from its parts.
-
-        Parameters
-        ----------
-        network : nn.Module
-            With weights.
-        statistics : Statistics
-            Which normalise its data.
-        preparation : Preparation, optional
-            Steps before; none if left out.
-        bands : tuple of str
-            Names of the bands, in order.
-        previous : int
-            Previous images per sample.
-        spacing : float, optional
-            Metres between pixels.
-        ranges : mapping, optional
-            Per feature the least and the greatest normalised value seen in training.
-        same_orbit : bool
-            Whether the previous images are those of the target's orbit only.
-
-        Returns
-        -------
-        ExpectedImage
-            Ready for inference.
-
-        Raises
-        ------
-        InputError
-            The network was made for another number of bands, or of images where it takes no other.
-        """
-        wanted = getattr(network, "bands", len(bands))
-        if wanted != len(bands):
-            raise InputError(
-                f"bands are {', '.join(bands)}, but the network was made for {wanted}; name these"
-            )
-        return cls(
-            network,
-            statistics,
-            preparation,
-            bands=bands,
-            previous=previous,
-            spacing=spacing,
-            ranges=ranges,
-            same_orbit=same_orbit,
-        )
 
     @classmethod
     def fit(cls, source: Any, config: FitConfig | None = None, **more: Any) -> ExpectedImage:

@@ -115,7 +115,7 @@ def _built(kind: type[ExpectedImage], document: Mapping[str, Any], file: Path) -
             network = build_network(
                 str(document["network"]), document["network_config"], **document["layout"]
             )
-        return kind.of(
+        return kind(
             network,
             Statistics.from_document(document["statistics"]),
             Preparation.from_dict(document["preparation"]),

@@ -157,11 +157,11 @@ def fit(
         with stop.listening(), quiet(), _steps(options, progress, train_loader, state) as tick:
             keeper = Keeper(run.checkpoints, Log(run.log), options, stop, tick)
             _train(task, (train_loader, validation_loader), options, run, keeper, start, state)
-        state = dict(read_checkpoint(own)["callbacks"]["Keeper"])
+    done: KeeperState = dict(read_checkpoint(own)["callbacks"]["Keeper"])
     best = run.checkpoints / BEST
     fill_task(task, read_checkpoint(best)["state_dict"], best)
-    epoch, loss = int(state["best_epoch"]) + 1, float(state["best"])
-    return FitResult(int(state["epoch"]), epoch, loss, best, own, read_log(run.log), idle)
+    epoch, loss = int(done["best_epoch"]) + 1, float(done["best"])
+    return FitResult(int(done["epoch"]), epoch, loss, best, own, read_log(run.log), idle)
 
 
 def _checkpoint_of(path: Path) -> Path:

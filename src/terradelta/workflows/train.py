@@ -93,6 +93,6 @@ def summary_line(settings: TrainSettings, result: FitResult) -> str:
     epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs} epochs"
     before = "finished before, nothing to do: " if result.idle else ""
     return (
-        f"{settings.run}: {before}{settings.network}, {epochs}, best validation loss {result.best_loss:.4g} in epoch "
-        f"{result.best_epoch}{error}; model in {settings.run / 'model'}"
+        f"{settings.run}: {before}{settings.network}, {epochs}, best validation loss {result.best_loss:.4g} "
+        f"in epoch {result.best_epoch}{error}; model in {settings.run / 'model'}"
     )

@@ -15,7 +15,7 @@ __all__ = ["write_report"]
 
 
 def write_report(report: OperaReport, out: Path) -> None:
-    """Write ``opera.json``, ``opera.png`` and ``opera.md``, in this order; with networks also ``calibration.png``.
+    """Write ``opera.json``, ``opera.png`` and ``opera.md``, and with networks ``calibration.png``.
 
     Parameters
     ----------

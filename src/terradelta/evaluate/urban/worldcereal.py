@@ -18,27 +18,13 @@ import xarray as xr
 
 from terradelta.errors import SourceError
 from terradelta.evaluate.scores import share_above
+from terradelta.evaluate.sites import SITE, TRACKS
 from terradelta.evaluate.urban.networks import Peaks, Progress, Watch, load_networks, no_progress, watch
 from terradelta.evaluate.urban.writing import as_json, table, write_files
 from terradelta.types import PathType
 
-__all__ = ["SITE", "SeriesFigures", "load_site", "run", "stand_in"]
+__all__ = ["SeriesFigures", "load_site", "run", "stand_in"]
 
-SITE = "00002806639B424A"
-"""Site with two tracks: Flanders, 640 m."""
-
-_TRACKS = {
-    "files": [
-        {
-            "match": "S1_*",
-            "unit": "dB",
-            "relative_orbit": [
-                {"after": "17:31", "before": "17:33:59", "relative_orbit": 161},
-                {"after": "17:39", "before": "17:42", "relative_orbit": 59},
-            ],
-        }
-    ]
-}
 _AS_DESCENDING = 59
 _NEIGHBOURS = {"B01": "B02", "B09": "B8A"}
 _CIRRUS = 0.0015
@@ -168,7 +154,7 @@ def load_site(folder: Path) -> xr.DataTree:
 
     with TemporaryDirectory(prefix="terradelta-") as temporary:
         path = Path(temporary) / "site.zarr"
-        build_cube(folder, path, pattern="S[12]_*", sidecar=_TRACKS, resolution=10.0)
+        build_cube(folder, path, pattern="S[12]_*", sidecar=TRACKS, resolution=10.0)
         cube = open_cube(path)
         groups = {name: cube[name].to_dataset().load() for name in ("sar", "optical")}
     return xr.DataTree.from_dict(groups)

@@ -12,6 +12,7 @@ import numpy as np
 
 from terradelta.cube import open_cube
 from terradelta.errors import SourceError
+from terradelta.evaluate.sites import SITE, TRACKS
 from terradelta.expected.conditions import Conditions
 from terradelta.expected.parameters import RobustParameters
 from terradelta.expected.samples.cube_images import CubeImages, Grid
@@ -21,18 +22,6 @@ from terradelta.types import FloatArray
 
 __all__ = ["Track", "WeatherProtocol", "load_tracks"]
 
-_TRACKS = {
-    "files": [
-        {
-            "match": "S1_*",
-            "unit": "dB",
-            "relative_orbit": [
-                {"after": "17:31", "before": "17:33:59", "relative_orbit": 161},
-                {"after": "17:39", "before": "17:42", "relative_orbit": 59},
-            ],
-        }
-    ]
-}
 _PATTERN = "[SA][1g]*"  # S1_... and AgERA5_...
 
 
@@ -60,7 +49,7 @@ class WeatherProtocol:
         Share of pixels of the judged images without event that may exceed the threshold, per track.
     """
 
-    site: str = "00002806639B424A"
+    site: str = SITE
     split: str = "2018-08-01"
     events: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {"wet snow": ("2017-12-11",), "frost": ("2018-02-26", "2018-02-27")}
@@ -127,7 +116,7 @@ def load_tracks(data: Path, protocol: WeatherProtocol) -> list[Track]:
         )
     with TemporaryDirectory(prefix="terradelta-") as temporary:
         path = Path(temporary) / "site.zarr"
-        build_cube(folders[0], path, pattern=_PATTERN, sidecar=_TRACKS)
+        build_cube(folders[0], path, pattern=_PATTERN, sidecar=TRACKS)
         cube = open_cube(path)
         images = CubeImages(path)
         orbits = np.asarray(cube["sar"]["relative_orbit"].values)

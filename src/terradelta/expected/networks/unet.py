@@ -98,6 +98,8 @@ class UNet(nn.Module):
             channels = stage.filters
         self.back, channels = _convolutions(channels, config.back)
         self.last = SameTransposed(channels, self.bands, config.last_kernel)
+        # the faster layout of convolutions, measured in docs/networks.md; outputs follow the weights
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _joins(self, number: int) -> bool:
         """Tell whether an encoder's output joins the input of a decoder stage, other than the first."""

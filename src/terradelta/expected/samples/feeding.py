@@ -217,7 +217,7 @@ def _target(sample: Sample, change: Change) -> NDArray[np.float32]:
 
 def _masked(values: FloatArray) -> tuple[NDArray[np.float32], BoolArray]:
     """Put 0 where any band has no data; bands are the third axis from the end."""
-    missing: BoolArray = np.isnan(values).any(axis=-3)
+    missing: BoolArray = np.asarray(np.isnan(values).any(axis=-3))
     if not missing.any():
         return np.asarray(values, np.float32), ~missing
     kept = np.where(missing[..., None, :, :], np.float32(0), values)

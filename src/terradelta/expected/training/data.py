@@ -145,7 +145,7 @@ def open_data(source: Any, config: SamplesConfig, *, seed: int = 0, validation: 
     Raises
     ------
     InputError
-        There is nothing, or something else.
+        There is nothing, or something else, or the sources differ in bands, size or previous images.
     """
     opened = [_open(each, config, seed, own=validation is None) for each in _listed(source)]
     train: Sequence[Sample] = Chosen([part.train for part in opened])
@@ -158,9 +158,26 @@ def open_data(source: Any, config: SamplesConfig, *, seed: int = 0, validation: 
     for name, part in (("training", train), ("validation", check)):
         if not len(part):
             raise InputError(f"there is no sample for {name}; give more data, or other shares")
+    _require_alike([part.train for part in [*opened, *rest]])
     digest = hashlib.sha256(" ".join(part.digest for part in [*opened, *rest]).encode()).hexdigest()
     plans = tuple(part.plan for part in [*opened, *rest] if part.plan is not None)
     return Data(train, check, plans, digest, opened[0].spacing)
+
+
+def _require_alike(sources: Sequence[Sequence[Sample]]) -> None:
+    """Refuse sources that one network cannot read, by the first sample of each."""
+    firsts = [source[0] for source in sources if len(source)]
+    for other in firsts[1:]:
+        for what, one, two in (
+            ("bands", ", ".join(firsts[0].bands), ", ".join(other.bands)),
+            ("pixels on a side", firsts[0].size, other.size),
+            ("previous images", firsts[0].previous, other.previous),
+        ):
+            if one != two:
+                raise InputError(
+                    f"the data do not fit together: {what} {one} in sample {firsts[0].name}, "
+                    f"{two} in sample {other.name}; train on one kind at a time"
+                )
 
 
 class _Opened(NamedTuple):

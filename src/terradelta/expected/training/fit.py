@@ -275,7 +275,7 @@ def _fresh(config: FitConfig, data: Data, statistics: Statistics) -> ExpectedIma
         network = build_network(
             config.network, numbers, images=first.previous, bands=len(first.bands), static=1
         )
-    return ExpectedImage.of(
+    return ExpectedImage(
         network,
         statistics,
         config.preparation,

@@ -136,7 +136,7 @@ class EvaluateSettings(Settings):
             raise ValueError(f"the experiment {self.experiment} needs real data; name their folder with data")
         if self.experiment in ("opera", "weather") and self.weights:
             raise ValueError(
-                f"the experiment {self.experiment} trains its own networks; leave weights out, or name networks"
+                f"the experiment {self.experiment} trains its own networks; name networks, not weights"
             )
         if self.experiment == "images" and len(self.weights) > 1:
             raise ValueError("the experiment images takes one network; leave out all of weights but one")

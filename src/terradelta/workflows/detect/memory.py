@@ -27,7 +27,7 @@ def bytes_per_pixel(settings: DetectSettings, images: int, bands: int) -> int:
     """
     if settings.method == "omnibus":
         return 160 + 16 * bands * (images if settings.time is not None else 4)
-    confirm = 1 if settings.time is not None else settings.confirm
+    confirm = settings.in_a_row
     kept = (8 if settings.method == "robust" else 4) * bands * settings.robust.history
     compared = 8 * bands * settings.robust.history
     return kept + compared + (8 + 4 * bands) * confirm + 80 * bands + 100

@@ -135,7 +135,7 @@ def process_block(
         bands=series.bands,
         remember=history,
         threshold=threshold_of(settings),
-        confirm=1 if settings.time is not None else settings.confirm,
+        confirm=settings.in_a_row,
     )
     del before
     for target, image in zip(series.targets, images, strict=True):
@@ -158,7 +158,7 @@ def _compared(series: OrbitSeries, block: Block, settings: DetectSettings, seen:
         bands=series.bands,
         remember=settings.robust.history,
         threshold=threshold_of(settings),
-        confirm=1 if settings.time is not None else settings.confirm,
+        confirm=settings.in_a_row,
     )
     for target in series.targets:
         found = seen.at(target, block.core)

@@ -173,7 +173,7 @@ def _chosen(days: NDArray[np.datetime64], settings: DetectSettings, ready: _Read
     inside = np.flatnonzero(_in_period(days, settings))
     series_test = settings.method == "omnibus" and settings.time is None
     targets = inside[1:] if series_test else inside[ready.images[inside]]
-    least = 1 if settings.time is not None or series_test else settings.confirm
+    least = 1 if series_test else settings.in_a_row
     if len(targets) < least:
         return _too_few(days, len(targets), least, ready.before)
     first = int(inside[0]) if series_test else max(int(targets[0]) - settings.robust.history, 0)
