@@ -73,6 +73,23 @@ def test_conventional_follows_the_plain_difference(memory: Any, changed: Any, ch
     assert (found["change"].values[changed] == 1).mean() > 0.9
 
 
+def test_a_change_is_not_compared_with_itself_while_it_waits_to_be_confirmed(
+    memory: Any, run: Path, changed: Any
+) -> None:
+    """The third image after the change confirms it; it is compared with images from before the change."""
+    times = memory["sar"]["time"].values[memory["sar"]["relative_orbit"].values == 37]
+    first = int(np.flatnonzero(times.astype("datetime64[D]") >= np.datetime64(CHANGED))[0])
+    told = {"start": CHANGED, "end": str(times[first + 2])[:10], "orbits": [37], "despeckle": "none"}
+    found = td.detect(memory, method="conventional", choice="latest", **told)[ORBIT]
+    every, since, last = memory["sar"]["time"].values, times[first], times[first + 2]
+    plain = td.expected.conventional(memory, last, choice="latest", until=since)
+    assert plain.attrs["previous"] == [str(every[every < since][-1])[:19]]
+    assert (found["change"].values[changed] == 1).mean() > 0.5
+    assert (found["change"].values[~changed] == 1).mean() < 0.05
+    seen = td.expected.predict(ExpectedImage.from_pretrained(run), memory, last, until=since)
+    assert all(time < str(since) for time in seen.attrs["previous"])
+
+
 def test_a_saved_threshold(memory: Any, tmp_path: Path) -> None:
     from terradelta.expected.classifiers.threshold import Threshold
 

@@ -41,6 +41,7 @@ def conventional(
     choice: Choice | Baseline = "nearest-geometry",
     previous: int | None = None,
     same_orbit: bool = False,
+    until: np.datetime64 | None = None,
     preparation: Preparation | None = None,
 ) -> xr.Dataset:
     """Expect of an image what an earlier one showed, or several on average.
@@ -58,6 +59,8 @@ def conventional(
         How many previous images are looked at, the latest ones: 4 for a choice, 10 for mean and median.
     same_orbit : bool
         Choose only among images of the target's relative orbit (mean and median always do).
+    until : datetime64, optional
+        Choose only among images before this moment, UTC; by default before the target.
     preparation : Preparation, optional
         Steps before the comparison: despeckling, and the state of each scene taken off; none if left out.
         In scenes beyond 1024 x 1024 pixels that state is found from 16 tiles spread evenly.
@@ -85,7 +88,7 @@ def conventional(
     preparation = preparation or Preparation()
     radar = radar_of(cube)
     place = acquisition_at(radar, time)
-    places = _places(radar, place, choice, previous, same_orbit)
+    places = _places(radar, place, choice, previous, same_orbit, until)
     series = radar["backscatter"].isel(time=[*places, place])
     one = _Block(len(places), choice, preparation, _states(series, preparation))
     made = by_block(one, series.data, layers=one.layers(series.sizes["band"]), halo=one.halo)
@@ -94,14 +97,21 @@ def conventional(
 
 
 def _places(
-    radar: xr.Dataset, place: int, choice: Choice | Baseline, previous: int | None, same_orbit: bool
+    radar: xr.Dataset,
+    place: int,
+    choice: Choice | Baseline,
+    previous: int | None,
+    same_orbit: bool,
+    until: np.datetime64 | None,
 ) -> NDArray[np.intp]:
     """Choose which images the expected one is made of."""
     if choice in BASELINES:
-        return previous_images(radar, place, _FOR_BASELINE if previous is None else previous, same_orbit=True)
+        number = _FOR_BASELINE if previous is None else previous
+        return previous_images(radar, place, number, same_orbit=True, until=until)
     if choice not in CHOICES:
         raise InputError(f"choice is {choice!r}; give one of {', '.join((*CHOICES, *BASELINES))}")
-    some = previous_images(radar, place, _FOR_CHOICE if previous is None else previous, same_orbit=same_orbit)
+    number = _FOR_CHOICE if previous is None else previous
+    some = previous_images(radar, place, number, same_orbit=same_orbit, until=until)
     both = [*some, place]
     age = (radar["time"].values[place] - radar["time"].values[some]) / _DAY
     if choice == "latest":

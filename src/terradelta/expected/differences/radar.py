@@ -109,7 +109,9 @@ def _moment(time: Time) -> np.datetime64:
     return moment
 
 
-def previous_images(radar: xr.Dataset, place: int, number: int, *, same_orbit: bool) -> NDArray[np.intp]:
+def previous_images(
+    radar: xr.Dataset, place: int, number: int, *, same_orbit: bool, until: np.datetime64 | None = None
+) -> NDArray[np.intp]:
     """Give the places of the images before one.
 
     Parameters
@@ -122,6 +124,8 @@ def previous_images(radar: xr.Dataset, place: int, number: int, *, same_orbit: b
         At most so many, the latest ones.
     same_orbit : bool
         Only those of the target's relative orbit and direction.
+    until : datetime64, optional
+        Only those before this moment; by default before the target.
 
     Returns
     -------
@@ -136,7 +140,7 @@ def previous_images(radar: xr.Dataset, place: int, number: int, *, same_orbit: b
     if number < 1:
         raise InputError(f"previous is {number}; give at least 1 image")
     times = radar["time"].values
-    use = times < times[place]
+    use = times < (times[place] if until is None else min(until, times[place]))
     if same_orbit:
         for name in ("relative_orbit", "orbit_direction"):
             if name in radar.coords:

@@ -40,7 +40,14 @@ class Chosen:
         return tuple(image.time[:19] for image in self.acquired[:-1])
 
 
-def choose_images(images: CubeImages, time: Time, previous: int, *, same_orbit: bool = False) -> Chosen:
+def choose_images(
+    images: CubeImages,
+    time: Time,
+    previous: int,
+    *,
+    same_orbit: bool = False,
+    until: np.datetime64 | None = None,
+) -> Chosen:
     """Choose a target and the images before it, as samples for training are chosen.
 
     Parameters
@@ -53,6 +60,8 @@ def choose_images(images: CubeImages, time: Time, previous: int, *, same_orbit: 
         How many previous images.
     same_orbit : bool
         Only those of the target's relative orbit.
+    until : datetime64, optional
+        Only those before this moment; by default before the target.
 
     Returns
     -------
@@ -67,7 +76,8 @@ def choose_images(images: CubeImages, time: Time, previous: int, *, same_orbit: 
         If that date has no image, or several.
     """
     target = acquisition_at(xr.Dataset(coords={"time": images.times}), time)
-    before = np.flatnonzero(images.times < images.times[target])
+    moment = images.times[target]
+    before = np.flatnonzero(images.times < (moment if until is None else min(until, moment)))
     where = ""
     if same_orbit:
         before = before[images.orbits[before] == images.orbits[target]]

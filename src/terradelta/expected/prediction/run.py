@@ -65,6 +65,7 @@ def predict(
     progress: Progress = silent,
     conditions: Change | Conditions | None = None,
     same_orbit: bool | None = None,
+    until: np.datetime64 | None = None,
     neighbourhood: int = NEIGHBOURHOOD,
 ) -> xr.Dataset:
     """Expect one acquisition of a cube from those before it.
@@ -96,6 +97,8 @@ def predict(
         Other conditions than the real ones, or what makes them of these: *what if*.
     same_orbit : bool, optional
         Take previous images of the target's orbit only; by default as the model was trained.
+    until : datetime64, optional
+        Take previous images from before this moment only, UTC; by default from before the target.
     neighbourhood : int
         Pixels between the places where the state of a scene is fitted (where the model takes it off).
 
@@ -126,7 +129,8 @@ def predict(
     Imagery Using Deep Learning, IEEE TGRS 61, 5218714, 2023. Despeckling and state of the scene are ours.
     """
     images = CubeImages(cube)
-    chosen = choose_images(images, time, model.previous, same_orbit=same_orbit_of(model, same_orbit))
+    own = same_orbit_of(model, same_orbit)
+    chosen = choose_images(images, time, model.previous, same_orbit=own, until=until)
     reader = SceneReader(model, images, chosen, _change(conditions), neighbourhood)
     job = _Job(reader, PredictionPlan.of(model), progress)
     job.warn()

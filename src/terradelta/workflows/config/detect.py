@@ -104,12 +104,8 @@ class DetectSettings(Settings):
     classifier: Path | None = Field(
         None, description="For expected and conventional: file of a saved Threshold, in place of threshold."
     )
-    confirm: int | None = Field(
-        None,
-        ge=1,
-        description="Acquisitions in a row that must show a change; empty: 3, but 1 for a single "
-        "acquisition, and where a change soon is among the images compared with (expected; "
-        "conventional without mean or median).",
+    confirm: int = Field(
+        3, ge=1, description="Acquisitions in a row that must show a change; 1 with a single acquisition."
     )
     minimum_area: float = Field(0.0, ge=0, description="Smallest polygon to keep, m².")
     robust: RobustSettings = Field(
@@ -148,12 +144,7 @@ class DetectSettings(Settings):
     @property
     def in_a_row(self) -> int:
         """Acquisitions that must show a change."""
-        if self.time is not None:
-            return 1
-        brief = self.method == "expected" or (
-            self.method == "conventional" and self.choice not in ("mean", "median")
-        )
-        return self.confirm or (1 if brief else 3)
+        return 1 if self.time is not None else self.confirm
 
     @model_validator(mode="after")
     def _one_way_of_time(self) -> DetectSettings:

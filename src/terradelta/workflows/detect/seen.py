@@ -188,6 +188,7 @@ def expect_all(
                 model,
                 source,
                 series.times[target],
+                until=_unconfirmed_since(series, target, settings),
                 memory=settings.memory,
                 neighbourhood=settings.neighbourhood,
                 store=store,
@@ -195,6 +196,16 @@ def expect_all(
             found[target] = seen if store is None else store
             advance(1)
     return Seen(found)
+
+
+def _unconfirmed_since(series: OrbitSeries, target: int, settings: DetectSettings) -> np.datetime64:
+    """Give the first of the acquisitions that would confirm a change in the target.
+
+    Only images before it serve as previous ones: a change must not be compared with itself while it waits to
+    be confirmed.
+    """
+    first: np.datetime64 = series.times[max(target - settings.in_a_row + 1, 0)]
+    return first
 
 
 def open_seen(series: OrbitSeries, settings: DetectSettings, targets: Iterable[int] | None = None) -> Seen:
@@ -224,7 +235,14 @@ def open_seen(series: OrbitSeries, settings: DetectSettings, targets: Iterable[i
     for target in series.targets if targets is None else targets:
         time: np.datetime64 = series.times[target]
         previous = settings.robust.history if settings.choice in _BASELINES else None
-        seen = conventional(radar, time, choice=settings.choice, previous=previous, preparation=preparation)
+        seen = conventional(
+            radar,
+            time,
+            choice=settings.choice,
+            previous=previous,
+            until=_unconfirmed_since(series, target, settings),
+            preparation=preparation,
+        )
         if "target" not in seen:
             image = series.backscatter[series.places[target]]
             seen["target"] = despeckled(image, preparation).drop_vars("time")

@@ -163,7 +163,8 @@ def _ready(places: NDArray[np.intp], settings: DetectSettings) -> _Ready:
     if settings.method in COMPARED:
         facts = facts_of(settings)
         count = own if facts.same_orbit else places
-        return _Ready(np.asarray(count >= facts.previous), facts.previous)
+        confirming = np.maximum(own - settings.in_a_row + 1, 0)
+        return _Ready(np.asarray(count[confirming] >= facts.previous), facts.previous)
     before = 1 if settings.method == "omnibus" else settings.robust.fewest
     return _Ready(np.asarray(own >= before), before)
 
