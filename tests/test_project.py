@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -122,6 +123,15 @@ def test_monitor_is_the_function_whatever_was_imported() -> None:
         assert getattr(terradelta.urban, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = terradelta.urban.nothing
+
+
+@pytest.mark.parametrize("name", ["expected", "learning", "tfrecord"])
+def test_lazy_parts_hold_what_they_name(name: str) -> None:
+    pytest.importorskip("torch")
+    part = getattr(terradelta, name) if name in terradelta.__all__ else import_module(f"terradelta.{name}")
+    assert all(getattr(part, each) is not None for each in part.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = part.nothing
 
 
 # how the code is written

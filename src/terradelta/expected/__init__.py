@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from terradelta.expected.conditions import Conditions
     from terradelta.expected.differences.baselines import conventional
     from terradelta.expected.model import ExpectedImage
+    from terradelta.expected.networks.conditioned import ConditionedUNet, ConditionedUNetConfig
     from terradelta.expected.networks.losses import LossConfig, loss_of
+    from terradelta.expected.networks.optimiser import PublishedAdamW
     from terradelta.expected.networks.registry import NETWORKS, build_network
     from terradelta.expected.networks.unet import UNet
     from terradelta.expected.networks.unet_config import Convolution, Stage, UNetConfig
@@ -30,30 +32,32 @@ if TYPE_CHECKING:
     from terradelta.expected.samples.sample import Sample
     from terradelta.expected.scene import SceneState, fit_scene_states
     from terradelta.expected.statistics import Statistics, statistics_of
+    from terradelta.expected.training.fit import FitConfig
 
 _HOME = {
-    "write_samples": "samples.files",
-    "statistics_of": "statistics",
-    "plan_samples": "samples.plans",
-    "Statistics": "statistics",
-    "SamplePlan": "samples.places",
-    "SampleFile": "samples.files",
-    "SampleDataset": "samples.feeding",
-    "Sample": "samples.sample",
-    "PlannedSamples": "samples.planned",
-    "Conditions": "conditions",
-    "NETWORKS": "networks.registry",
     "BiweightFit": "biweight",
+    "ConditionedUNet": "networks.conditioned",
+    "ConditionedUNetConfig": "networks.conditioned",
+    "Conditions": "conditions",
     "Convolution": "networks.unet_config",
     "ExpectedImage": "model",
+    "FitConfig": "training.fit",
     "LossConfig": "networks.losses",
+    "NETWORKS": "networks.registry",
     "Persistence": "persistence",
     "PersistenceResult": "persistence",
+    "PlannedSamples": "samples.planned",
     "Preparation": "preparation",
+    "PublishedAdamW": "networks.optimiser",
     "RobustDifference": "robust",
     "RobustParameters": "parameters",
+    "Sample": "samples.sample",
+    "SampleDataset": "samples.feeding",
+    "SampleFile": "samples.files",
+    "SamplePlan": "samples.places",
     "SceneState": "scene",
     "Stage": "networks.unet_config",
+    "Statistics": "statistics",
     "UNet": "networks.unet",
     "UNetConfig": "networks.unet_config",
     "biweight_regression": "biweight",
@@ -65,22 +69,29 @@ _HOME = {
     "load_keras_arrays": "networks.unet_keras",
     "loss_of": "networks.losses",
     "open_prediction": "prediction.store",
+    "plan_samples": "samples.plans",
     "predict": "prediction.run",
     "robust_difference": "robust",
+    "statistics_of": "statistics",
     "what_if": "prediction.scenarios",
+    "write_samples": "samples.files",
 }
 
 __all__ = [
     "NETWORKS",
     "BiweightFit",
+    "ConditionedUNet",
+    "ConditionedUNetConfig",
     "Conditions",
     "Convolution",
     "ExpectedImage",
+    "FitConfig",
     "LossConfig",
     "Persistence",
     "PersistenceResult",
     "PlannedSamples",
     "Preparation",
+    "PublishedAdamW",
     "RobustDifference",
     "RobustParameters",
     "Sample",
