@@ -279,30 +279,32 @@ class ConditionedUNet(nn.Module):
         told = torch.cat([conditions, known.to(conditions.dtype)], dim=-1)
         embedding = self.embed(told[:, -1])
         summary, looks = self._summary(inputs, told)
-        plain = _moments(inputs.images, inputs.valid.unsqueeze(2).to(inputs.images.dtype))
-        last = (inputs.images[:, -1] - summary.mean) * inputs.valid[:, -1:].to(summary.mean.dtype)
-        offset, inflation = inputs.state.chunk(2, dim=1)
-        features = torch.cat(
-            [
-                looks,
-                summary.mean,
-                self._log_width(summary.variance),
-                (plain.mean - summary.mean) / _UNIT,
-                self._log_width(plain.variance),
-                last / _UNIT,
-                summary.seen,
-                inputs.static,
-                offset / _UNIT,
-                inflation,
-            ],
-            dim=1,
-        )
+        features = self._features(inputs, summary, looks)
         shift, log_ratio = self._unet(features, embedding).chunk(2, dim=1)
         number = inputs.valid.sum(1, keepdim=True).clamp(min=1).to(shift.dtype)
-        wider = torch.exp(2 * inflation)
+        wider = torch.exp(2 * inputs.state[:, self.bands :])
         variance = summary.variance * (1 + 1 / number) * wider + self.config.floor**2
         sigma = variance.sqrt() * torch.exp(log_ratio.clamp(-_STEEPEST, _STEEPEST))
         return Expected(summary.mean + _UNIT * shift, sigma)
+
+    def _features(self, inputs: Inputs, summary: _Summary, looks: Tensor) -> Tensor:
+        """Put together what the U-Net sees, each of order one."""
+        plain = _moments(inputs.images, inputs.valid.unsqueeze(2).to(inputs.images.dtype))
+        last = (inputs.images[:, -1] - summary.mean) * inputs.valid[:, -1:].to(summary.mean.dtype)
+        offset, inflation = inputs.state.chunk(2, dim=1)
+        parts = [
+            looks,
+            summary.mean,
+            self._log_width(summary.variance),
+            (plain.mean - summary.mean) / _UNIT,
+            self._log_width(plain.variance),
+            last / _UNIT,
+            summary.seen,
+            inputs.static,
+            offset / _UNIT,
+            inflation,
+        ]
+        return torch.cat(parts, dim=1)
 
     def _log_width(self, variance: Tensor) -> Tensor:
         return 0.5 * torch.log((variance + self.config.floor**2) / _UNIT**2)
