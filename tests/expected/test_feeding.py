@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from terradelta.errors import InputError
+from terradelta.errors import InputError, SourceError
 from terradelta.expected.conditions import FEATURES, GROUPS
 from terradelta.expected.preparation import Preparation, prepare
 from terradelta.expected.samples.feeding import RandomOrder, SampleDataset, batch_of, collate
 from terradelta.expected.samples.files import SampleFile, write_samples
 from terradelta.expected.samples.plans import plan_samples
+from terradelta.expected.samples.records import RecordSamples
 from terradelta.expected.samples.sample import record_of_sample
 from terradelta.expected.statistics import Statistics
 from terradelta.simulate import place
@@ -208,6 +209,21 @@ def test_mirrored_samples_stay_whole():
     ]
     assert len(turned) == 12
     assert len({tuple(axes) for axes in turned}) > 2
+
+
+def test_damaged_records_are_refused_or_left_out(tmp_path):
+    file = tmp_path / "a.tfrecord"
+    write_raw(file, [record_of_sample(maker.sample_of(number)) for number in range(3)], compression="none")
+    first, _, last = RecordSamples([file])
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(SourceError, match=r"a\.tfrecord"):
+        RecordSamples([file])
+    rest = RecordSamples([file], damaged="skip")
+    assert len(rest) == 2
+    for one, other in zip(rest, (first, last), strict=True):
+        np.testing.assert_array_equal(one.target, other.target)
 
 
 def test_what_is_no_source_is_refused():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from terradelta.expected.samples.sample import Sample, sample_of_record
 
 if TYPE_CHECKING:
+    from terradelta.tfrecord.framing import Damaged
     from terradelta.types import PathType
 
 __all__ = ["RecordSamples"]
@@ -26,6 +27,8 @@ class RecordSamples(Sequence[Sample]):
     ----------
     files : sequence of path-like
         Raw files of the published data set; each is read through once to count its records.
+    damaged : "refuse" or "skip"
+        Whether damaged records are an error, or left out with a note.
 
     Raises
     ------
@@ -33,11 +36,12 @@ class RecordSamples(Sequence[Sample]):
         A file that is missing, damaged or no such file.
     """
 
-    def __init__(self, files: Sequence[PathType]) -> None:
+    def __init__(self, files: Sequence[PathType], *, damaged: Damaged = "refuse") -> None:
         from terradelta.tfrecord.framing import read_records
 
         self.files = tuple(Path(file) for file in files)
-        counts = [sum(1 for _ in read_records(file)) for file in self.files]
+        self._damaged = damaged
+        counts = [sum(1 for _ in read_records(file, damaged=damaged)) for file in self.files]
         self._ends = list(accumulate(counts))
         self._at: tuple[int, int] = (-1, 0)
         self._reader: Iterator[Any] = iter(())
@@ -73,7 +77,7 @@ class RecordSamples(Sequence[Sample]):
         from terradelta.tfrecord.published import read_raw
 
         if self._at[0] != file or self._at[1] > number:
-            self._reader, self._at = iter(read_raw(self.files[file])), (file, 0)
+            self._reader, self._at = iter(read_raw(self.files[file], damaged=self._damaged)), (file, 0)
         record = next(islice(self._reader, number - self._at[1], None))
         self._at = (file, number + 1)
         return sample_of_record(record, name=f"{self.files[file].name} record {number + 1}")

@@ -58,6 +58,8 @@ class SamplesConfig:
         Share of the target that must hold data.
     require : tuple of str
         Conditions and layers that must be known.
+    skip_damaged : bool
+        Leave damaged records of TFRecord files out, in place of refusing them.
     """
 
     count: int = 2000
@@ -72,6 +74,7 @@ class SamplesConfig:
     same_orbit: bool = False
     least_valid: float = 0.1
     require: tuple[str, ...] = ()
+    skip_damaged: bool = False
 
 
 class Chosen(Sequence[Sample]):
@@ -213,7 +216,8 @@ def _records(part: Any) -> list[Path]:
 
 def _open(source: Any, config: SamplesConfig, seed: int, *, own: bool) -> _Opened:
     if isinstance(source, list) and source and isinstance(source[0], Path):
-        return _shared(RecordSamples(source), _digest_of(source), config, seed, own=own)
+        records = RecordSamples(source, damaged="skip" if config.skip_damaged else "refuse")
+        return _shared(records, _digest_of(source), config, seed, own=own)
     if isinstance(source, Sequence) and not isinstance(source, str):
         digest = getattr(source, "digest", None) or _digest_of_samples(source)
         return _shared(source, str(digest), config, seed, own=own)

@@ -124,6 +124,7 @@ class SamplesSettings(Settings):
     require: Names = Field(
         [], description="What must be known: conditions, weather, dem, forest; empty: nothing."
     )
+    skip_damaged: bool = Field(False, description="Leave damaged records of TFRecord files out.")
 
 
 class TrainSettings(Settings):
