@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -48,7 +49,7 @@ lint: $(STAMP) | room
 
 test: lint
 	@rm -rf $(TMPDIR)/test && mkdir $(TMPDIR)/test
-	TMPDIR=$(TMPDIR)/test $(BIN)/pytest
+	TMPDIR=$(TMPDIR)/test $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 bench: $(STAMP) | room
 	@$(foreach name,$(BENCHES),echo "== $(name)"; $(BIN)/python benchmarks/bench_$(name).py $(BENCH_$(name));)
