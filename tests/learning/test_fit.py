@@ -248,8 +248,10 @@ def test_every_sample_once_per_epoch_and_another_order_each() -> None:
 
 
 def _start(folder: Path, pause: float = 0.1, epochs: int = 4) -> subprocess.Popen[bytes]:
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # the order of sums depends on their number
     return subprocess.Popen(
         [sys.executable, str(TOY), str(folder), str(pause), str(epochs)],
+        env=os.environ | threads,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
