@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from terradelta.errors import StorageError
+from terradelta.errors import CubeError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["read_json", "remove_tree", "storage_errors", "sync_tree", "write_json"]
+__all__ = ["marked_attributes", "read_json", "remove_tree", "storage_errors", "sync_tree", "write_json"]
 
 _REASONS = {
     errno.ENOSPC: "no room left on the disk; free some, then run the same command again",
@@ -108,6 +108,39 @@ def read_json(file: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def marked_attributes(store: Path, mark: str, schema: int) -> dict[str, Any] | None:
+    """Read the attributes of a Zarr group that is marked as of one kind.
+
+    Parameters
+    ----------
+    store : Path
+        The group.
+    mark : str
+        Name of the attribute that holds the schema's number.
+    schema : int
+        The newest that can be read.
+
+    Returns
+    -------
+    dict or None
+        None if there is no such group.
+
+    Raises
+    ------
+    CubeError
+        It is of a newer schema.
+    """
+    attributes = (read_json(store / "zarr.json") or {}).get("attributes", {})
+    found = attributes.get(mark)
+    if not isinstance(found, int):
+        return None
+    if found > schema:
+        raise CubeError(
+            f"{store} has schema {found}, this terradelta reads up to {schema}: upgrade terradelta"
+        )
+    return dict(attributes)
 
 
 def sync_tree(folder: Path) -> None:

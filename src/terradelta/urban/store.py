@@ -20,7 +20,13 @@ from zarr.codecs import BloscCodec, BloscShuffle
 
 from terradelta import __version__
 from terradelta.cube.arrays import open_array, write_grid, write_vector
-from terradelta.cube.files import read_json, remove_tree, storage_errors, sync_tree, write_json
+from terradelta.cube.files import (
+    marked_attributes,
+    remove_tree,
+    storage_errors,
+    sync_tree,
+    write_json,
+)
 from terradelta.cube.grid import grid_coords, grid_from
 from terradelta.cube.locking import exclusive
 from terradelta.cube.schema import TIME_ATTRIBUTES
@@ -205,7 +211,7 @@ class MapStore:
         """Read what the store that is there says, None if it is not to be continued."""
         if not self.path.exists() or (self.path.is_dir() and not _used(self.path)):
             return None
-        attributes = _attributes_of(self.path)
+        attributes = marked_attributes(self.path, _MARK, _SCHEMA)
         if attributes is None:
             raise InputError(
                 f"{self.path} is there and holds no window maps; choose another path or remove it"
@@ -362,7 +368,7 @@ def open_maps(store: PathType) -> xr.Dataset:
         If there are no maps, or unfinished ones.
     """
     path = Path(store)
-    attributes = _attributes_of(path)
+    attributes = marked_attributes(path, _MARK, _SCHEMA)
     if attributes is None:
         raise CubeError(f"{path} holds no window maps; make them with terradelta monitor")
     if _REST in attributes:
@@ -394,19 +400,6 @@ def _statistic(name: str, maps: FloatArray) -> NDArray[np.float32]:
         "mean": np.mean, "minimum": np.min, "maximum": np.max, "spread": np.std,
     }  # fmt: skip
     return np.asarray(functions[name](maps.astype(np.float64), axis=-3), np.float32)
-
-
-def _attributes_of(path: Path) -> dict[str, Any] | None:
-    """Read the attributes of a group with maps, None if it is none."""
-    attributes = (read_json(path / "zarr.json") or {}).get("attributes", {})
-    schema = attributes.get(_MARK)
-    if not isinstance(schema, int):
-        return None
-    if schema > _SCHEMA:
-        raise CubeError(
-            f"{path} has schema {schema}, this terradelta reads up to {_SCHEMA}: upgrade terradelta"
-        )
-    return dict(attributes)
 
 
 def _names_of(path: Path, attributes: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,13 @@ from zarr.codecs import BloscCodec, BloscShuffle
 
 from terradelta import __version__
 from terradelta.cube.arrays import open_array, write_grid, write_vector
-from terradelta.cube.files import read_json, remove_tree, storage_errors, sync_tree, write_json
+from terradelta.cube.files import (
+    marked_attributes,
+    remove_tree,
+    storage_errors,
+    sync_tree,
+    write_json,
+)
 from terradelta.cube.grid import grid_coords, grid_from
 from terradelta.cube.locking import exclusive
 from terradelta.cube.schema import TIME_ATTRIBUTES
@@ -157,7 +163,7 @@ class PredictionStore:
         """Read what is there; None if it is not to be continued."""
         if not self.path.exists() or not any(self.path.iterdir()):
             return None
-        attributes = _attributes_of(self.path)
+        attributes = marked_attributes(self.path, _MARK, _SCHEMA)
         if attributes is None:
             raise InputError(
                 f"{self.path} is there and holds no expected image; choose another path or remove it"
@@ -293,7 +299,7 @@ def open_prediction(store: PathType) -> xr.Dataset:
         If there is none, or an unfinished one.
     """
     path = Path(store)
-    attributes = _attributes_of(path)
+    attributes = marked_attributes(path, _MARK, _SCHEMA)
     if attributes is None:
         raise CubeError(f"{path} holds no expected image; make one with terradelta predict")
     if _REST in attributes:
@@ -336,15 +342,3 @@ def as_dataset(
         found[name] = (("band", "y", "x"), values, {"long_name": TITLES[name], "units": "dB"})
         found[name].encoding["grid_mapping"] = "spatial_ref"
     return found
-
-
-def _attributes_of(path: Path) -> dict[str, Any] | None:
-    attributes = (read_json(path / "zarr.json") or {}).get("attributes", {})
-    schema = attributes.get(_MARK)
-    if not isinstance(schema, int):
-        return None
-    if schema > _SCHEMA:
-        raise CubeError(
-            f"{path} has schema {schema}, this terradelta reads up to {_SCHEMA}: upgrade terradelta"
-        )
-    return dict(attributes)

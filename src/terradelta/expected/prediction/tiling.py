@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from terradelta.types import FloatArray, Size
+from terradelta.windows.blending import cosine_weights
 from terradelta.windows.blocks import Block, Slices, blocks, tiles
 
 __all__ = ["PIECE", "Tiling"]
@@ -51,7 +52,12 @@ class Tiling:
     @cached_property
     def tiles(self) -> tuple[Block, ...]:
         """What comes out of each tile (`read`)."""
-        return tiles(self.size, self.tile, min(self.overlap, min(self.tile, *self.size) - 1))
+        return tiles(self.size, self.tile, self._shared)
+
+    @property
+    def _shared(self) -> int:
+        """The overlap, less than the shorter side of a tile."""
+        return min(self.overlap, min(self.tile, *self.size) - 1)
 
     @cached_property
     def pieces(self) -> tuple[Slices, ...]:
@@ -95,7 +101,7 @@ class Tiling:
 
     @cached_property
     def _weights(self) -> NDArray[np.float64]:
-        return np.outer(*(_ramp(n, min(self.overlap, n - 1)) for n in self.tiles[0].read_size))
+        return cosine_weights(self.tiles[0].read_size, self._shared)
 
     def blended(self, part: Slices, values: Callable[[int], FloatArray]) -> FloatArray:
         """Blend the results of tiles over a part of the scene; each pixel is their weighted mean.
@@ -141,12 +147,3 @@ def _common(part: Slices, tile: Slices) -> tuple[Slices, Slices] | None:
         for whole in (part, tile)
     )
     return (rows, columns), (tile_rows, tile_columns)
-
-
-def _ramp(length: int, overlap: int) -> NDArray[np.float64]:
-    """Weights along one side, as `terradelta.windows.blending.cosine_weights` has them."""
-    weights = np.ones(length)
-    rise = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / max(overlap, 1)) ** 2
-    weights[:overlap] *= rise
-    weights[length - overlap :] *= rise[::-1]
-    return weights
