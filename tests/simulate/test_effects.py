@@ -188,6 +188,6 @@ def test_terrain_grows_with_the_slope_and_stays_in_bounds(angle: float, slope: f
 
 def test_effects_by_name() -> None:
     assert Effects().without("noise") == Effects(noise=False)
-    assert Effects.only(*Effects.names()) == Effects()
+    assert Effects.only(*Effects.names()) == Effects().including("edges")
     with pytest.raises(InputError, match=r"'spekle'; choose from incidence, terrain"):
         Effects.only("spekle")

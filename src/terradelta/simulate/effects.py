@@ -11,7 +11,7 @@ __all__ = ["Effects"]
 
 @dataclass(frozen=True)
 class Effects:
-    """Which physical effects a place shows; all by default.
+    """Which physical effects a place shows; all but the edges by default.
 
     Attributes
     ----------
@@ -19,6 +19,9 @@ class Effects:
         On or off; each is described at its function in `ground`, `plants`, `sensor` and `speckle`.
     satellite, gain, wind, points, noise, speckle : bool
         Likewise.
+    edges : bool
+        Bright fronts and shadows at the borders of forest, described in `edges`. Off by default, so that
+        a seed gives the image that it always gave.
 
     Examples
     --------
@@ -26,6 +29,8 @@ class Effects:
     (True, False)
     >>> Effects().without("speckle", "noise").noise
     False
+    >>> Effects().including("edges").edges
+    True
     """
 
     incidence: bool = True
@@ -41,6 +46,7 @@ class Effects:
     points: bool = True
     noise: bool = True
     speckle: bool = True
+    edges: bool = False
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -58,6 +64,17 @@ class Effects:
         """
         cls._check(names)
         return cls(**{name: name in names for name in cls.names()})
+
+    def including(self, *names: str) -> Effects:
+        """Switch these effects on, too.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown.
+        """
+        self._check(names)
+        return replace(self, **dict.fromkeys(names, True))
 
     def without(self, *names: str) -> Effects:
         """Switch these effects off.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from terradelta.simulate import ground, plants, sensor
 from terradelta.simulate.changes import Change, add_changes
 from terradelta.simulate.covers import Cover, cover_column
+from terradelta.simulate.edges import edges_db
 from terradelta.simulate.landscape import Landscape
 from terradelta.simulate.orbits import Orbit, Pass, heading, incidence_map, look_azimuth
 from terradelta.simulate.scenario import Scenario
@@ -78,7 +79,7 @@ class Radar:
         return images
 
     def standing(self, orbit: Orbit) -> FloatArray:
-        """Give what is the same in each pass of an orbit: level, texture, incidence, terrain, bright points.
+        """Give what is the same in each pass of an orbit: level, texture, geometry and bright points.
 
         Parameters
         ----------
@@ -92,13 +93,16 @@ class Radar:
         """
         on, land, scenario = self.scenario.effects, self.land, self.scenario
         flight = heading(self.latitude, orbit.direction)
+        azimuth = look_azimuth(flight)
         angle = incidence_map(orbit, flight, scenario.shape, scenario.resolution)
         decibel = cover_column("level")[:, land.index] + land.texture
         if on.incidence:
             decibel += ground.incidence_db(angle, cover_column("exponent")[:, land.index])
         if on.terrain and scenario.flattening < 1:
-            slope = slope_along(self.terrain.dem, scenario.resolution, look_azimuth(flight))
+            slope = slope_along(self.terrain.dem, scenario.resolution, azimuth)
             decibel += (1.0 - scenario.flattening) * ground.terrain_db(slope, angle)
+        if on.edges:
+            decibel += edges_db(land.cover, angle, azimuth, scenario.resolution)
         if on.points:
             rng = stream(self.seed, "points", orbit.direction)
             decibel += ground.urban_points_db(rng, land.cover == Cover.URBAN)
