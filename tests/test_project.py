@@ -33,18 +33,21 @@ BELOW = {
     "sar": {"errors", "types"},
     "tfrecord": {"errors", "types"},
     "sources": {"cube", "tfrecord", "errors", "types"},
-    "simulate": {"cube", "sar", "errors", "types"},
+    "land": {"cube", "sources", "errors", "types"},
+    "simulate": {"cube", "land", "sar", "errors", "types"},
     "learning": {"cube", "errors", "types"},
-    "expected": {"cube", "learning", "sar", "tfrecord", "windows", "errors", "types"},
+    "expected": {
+        "cube", "land", "learning", "sar", "simulate", "tfrecord", "windows", "errors", "types",
+    },
     "urban": {"cube", "learning", "sar", "windows", "errors", "types"},
     "products": {"cube", "errors", "types"},
     "evaluate": {
-        "cube", "expected", "learning", "products", "sar", "simulate", "sources", "tfrecord", "urban",
+        "cube", "expected", "land", "learning", "products", "sar", "simulate", "sources", "tfrecord", "urban",
         "windows", "errors", "types",
     },
     "workflows": {
-        "cube", "evaluate", "expected", "learning", "products", "sar", "simulate", "sources", "tfrecord",
-        "urban", "windows", "errors", "types",
+        "cube", "evaluate", "expected", "land", "learning", "products", "sar", "simulate", "sources",
+        "tfrecord", "urban", "windows", "errors", "types",
     },
     "cli": {"cube", "products", "sources", "workflows", "errors", "types"},
 }  # fmt: skip

@@ -1,0 +1,278 @@
+"""Polygons with a class from vector files: GeoPackage, GeoParquet, Shapefile, GeoJSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from terradelta.errors import SourceError
+from terradelta.sources.mending import mend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import geopandas as gpd
+    from numpy.typing import NDArray
+
+    from terradelta.types import PathType
+
+__all__ = ["Polygons", "read_polygons"]
+
+_LOG = logging.getLogger(__name__)
+_PARQUET = (".parquet", ".geoparquet", ".pq")
+_NAMED = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Polygons:
+    """Polygons of one CRS.
+
+    Attributes
+    ----------
+    geometries : ndarray of shapely.Polygon, (polygon,)
+        Valid, two-dimensional, multi-polygons split; in the order of the data.
+    classes : ndarray of str, (polygon,)
+        Class of each.
+    crs : str
+        As it was asked for.
+    repaired, skipped, others : int
+        Broken geometries that were repaired, geometries that were left out (empty, no polygon, beyond
+        repair), and features of no wanted class.
+    """
+
+    geometries: NDArray[Any]
+    classes: NDArray[Any]
+    crs: str
+    repaired: int = 0
+    skipped: int = 0
+    others: int = 0
+
+
+def read_polygons(
+    paths: PathType | Sequence[PathType],
+    crs: str,
+    *,
+    layer: str | Mapping[str, str] | None = None,
+    class_column: str = "class",
+    classes: Mapping[Any, str] | None = None,
+) -> Polygons:
+    """Read polygons and their classes.
+
+    Parameters
+    ----------
+    paths : path-like or sequence of path-like
+        GeoPackage, GeoParquet, Shapefile, GeoJSON, or whatever else GDAL reads.
+    crs : str
+        CRS to convert to.
+    layer : str or mapping, optional
+        Layer of the files; needed where there are several. A mapping from layer to class reads these layers
+        and takes the class from it instead of from a column.
+    class_column : str
+        Column that tells the class.
+    classes : mapping, optional
+        From value of the column, text or number, to class; other values are left out. All values by default.
+
+    Returns
+    -------
+    Polygons
+        In the order of the files, their layers and features. What was repaired or skipped is told once per
+        layer in the log.
+
+    Raises
+    ------
+    SourceError
+        If a file is missing or unreadable, has no CRS, several layers and none named, no such layer or
+        column, or not one of the classes.
+
+    Examples
+    --------
+    >>> import geopandas, shapely, tempfile
+    >>> file = tempfile.mkdtemp() + "/land.gpkg"
+    >>> data = {"class": ["suo"], "geometry": [shapely.box(0, 0, 9, 9)]}
+    >>> geopandas.GeoDataFrame(data, crs="EPSG:3067").to_file(file)
+    >>> read_polygons(file, "EPSG:3067", classes={"suo": "mire"}).classes.tolist()
+    ['mire']
+    """
+    files = [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    if not files:
+        raise SourceError("no file of polygons given; give at least one GeoPackage or GeoParquet")
+    wanted = None if classes is None else {_text(value): name for value, name in classes.items()}
+    parts = [
+        _read_layer(_Layer(file, name, class_column, fixed), crs, wanted)
+        for file in files
+        for name, fixed in _layers(file, layer).items()
+    ]
+    _require_some(parts, files, class_column)
+    return Polygons(
+        np.concatenate([part.polygons.geometries for part in parts]),
+        np.concatenate([part.polygons.classes for part in parts]),
+        crs,
+        *(sum(getattr(part.polygons, name) for part in parts) for name in ("repaired", "skipped", "others")),
+    )
+
+
+class _Layer(NamedTuple):
+    """One layer of a file; its class is fixed, or told by a column."""
+
+    file: Path
+    name: str | None
+    column: str
+    fixed: str | None
+
+    def __str__(self) -> str:
+        return f"{self.file} (layer {self.name})" if self.name else str(self.file)
+
+
+class _Read(NamedTuple):
+    """Polygons of one layer, and the values that its column has."""
+
+    polygons: Polygons
+    values: list[str]
+
+
+def _require_some(parts: list[_Read], files: list[Path], column: str) -> None:
+    if any(len(part.polygons.geometries) for part in parts):
+        return
+    where = ", ".join(map(str, files))
+    skipped = sum(part.polygons.skipped for part in parts)
+    if skipped or not any(part.values for part in parts):
+        raise SourceError(
+            f"{where}: no polygon that can be used ({skipped} skipped); give another file or layer"
+        )
+    values = sorted({value for part in parts for value in part.values})
+    raise SourceError(
+        f"{where}: column {column!r} has none of the classes wanted, but {_listed(values)}; "
+        "tell with classes={value: class} which is which"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(repr, names[:_NAMED])) + more
+
+
+def _text(value: Any) -> str:
+    """Write a value so that 10, 10.0 and "10" are the same."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Turn any failure to read a file into one line."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except Exception as error:  # GDAL, Arrow and GEOS raise kinds of their own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SourceError(f"{file} cannot be read as polygons: {reason}") from error
+
+
+def _is_parquet(file: Path) -> bool:
+    return file.suffix.lower() in _PARQUET
+
+
+def _layers(file: Path, layer: str | Mapping[str, str] | None) -> dict[str | None, str | None]:
+    """Tell the layers to read, and the class of each where it is fixed."""
+    import pyogrio
+
+    if not file.exists():
+        raise SourceError(f"{file} does not exist; give a GeoPackage, GeoParquet, Shapefile or GeoJSON")
+    if _is_parquet(file):
+        if isinstance(layer, Mapping):
+            raise SourceError(f"{file} has no layers; give class_column, or a GeoPackage")
+        return {None: None}
+    with _reading(file):
+        there = [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
+    if layer is None and len(there) == 1:
+        return {there[0]: None}
+    if layer is None or not there:
+        raise SourceError(
+            f"{file} has {len(there)} layers of geometries: {_listed(there)}; name one with layer"
+        )
+    chosen: dict[str | None, str | None] = {layer: None} if isinstance(layer, str) else dict(layer.items())
+    missing = [name for name in chosen if name not in there]
+    if missing:
+        raise SourceError(f"{file} has no layer {_listed(list(map(str, missing)))}; it has {_listed(there)}")
+    return chosen
+
+
+def _read_layer(layer: _Layer, crs: str, wanted: Mapping[str, str] | None) -> _Read:
+    with _reading(layer.file):
+        frame = _frame(layer)
+    if frame.crs is None:
+        raise SourceError(
+            f"{layer} has no CRS; write one into it, such as: "
+            f"ogr2ogr -a_srs EPSG:3067 with_crs.gpkg {layer.file.name}"
+        )
+    names, values = _classes(frame, layer, wanted)
+    kept = np.flatnonzero([name is not None for name in names])
+    with _reading(layer.file):
+        mended = mend(np.asarray(frame.geometry.iloc[kept].to_crs(crs).array, dtype=object))
+    if mended.repaired or mended.skipped:
+        _LOG.warning(
+            "%s: %d broken geometries repaired, %d without a usable polygon skipped",
+            layer, mended.repaired, mended.skipped,
+        )  # fmt: skip
+    classes = names[kept][mended.rows]
+    found = Polygons(mended.polygons, classes, crs, mended.repaired, mended.skipped, len(names) - len(kept))
+    return _Read(found, values)
+
+
+def _frame(layer: _Layer) -> gpd.GeoDataFrame:
+    """Read geometries and the column of classes, nothing else."""
+    import geopandas as gpd
+    import pyogrio
+
+    if not _is_parquet(layer.file):
+        columns = [str(name) for name in pyogrio.read_info(layer.file, layer=layer.name)["fields"]]
+        taken = _column(layer, columns)
+        return pyogrio.read_dataframe(
+            layer.file, layer=layer.name, columns=taken, force_2d=True, on_invalid="ignore"
+        )
+    from pyarrow.parquet import read_schema
+
+    schema = read_schema(layer.file)
+    document = (schema.metadata or {}).get(b"geo")
+    if document is None:
+        raise SourceError(
+            f"{layer.file} is a table without geometries; write it with GeoDataFrame.to_parquet"
+        )
+    geo = json.loads(document)
+    columns = [name for name in schema.names if name not in geo["columns"]]
+    return gpd.read_parquet(layer.file, columns=[*_column(layer, columns), geo["primary_column"]])
+
+
+def _column(layer: _Layer, columns: list[str]) -> list[str]:
+    if layer.fixed is not None:
+        return []
+    if layer.column not in columns:
+        raise SourceError(
+            f"{layer} has no column {layer.column!r}; it has {_listed(columns) or 'none'}: "
+            "name the one that tells the class with class_column"
+        )
+    return [layer.column]
+
+
+def _classes(
+    frame: gpd.GeoDataFrame, layer: _Layer, wanted: Mapping[str, str] | None
+) -> tuple[NDArray[Any], list[str]]:
+    """Give the class of each feature, None = not wanted, and the values of the column."""
+    import pandas as pd
+
+    if layer.fixed is not None:
+        return np.full(len(frame), layer.fixed, object), []
+    codes, values = pd.factorize(frame[layer.column])
+    texts = [_text(value) for value in values]
+    table = [text if wanted is None else wanted.get(text) for text in texts]
+    return np.array([*table, None], object)[codes], texts
