@@ -14,6 +14,7 @@ from terradelta.cli import (
     compare,
     config,
     cube,
+    database,
     demo,
     detect,
     doctor,
@@ -21,6 +22,7 @@ from terradelta.cli import (
     export,
     monitor,
     predict,
+    simulate,
     train,
 )
 from terradelta.cli.options import add_verb
@@ -41,11 +43,28 @@ app = typer.Typer(
 )
 cubes = typer.Typer(help="Make, fill and look at cubes.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(cubes, name="cube")
+simulated = typer.Typer(
+    help="Make places whose changes are known, and put changes into images.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(simulated, name="simulate")
+databases = typer.Typer(
+    help="Keep cubes and land cover in PostGIS.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(databases, name="database")
 
 add_verb(app, "demo", settings.DemoSettings, demo.run)
 add_verb(cubes, "build", settings.BuildSettings, cube.build, positional=("source", "cube"))
 add_verb(cubes, "import", settings.ImportSettings, cube.add, positional=("cube", "source"))
 add_verb(cubes, "info", settings.InfoSettings, cube.info, positional=("cube",))
+add_verb(simulated, "place", settings.SimulatePlaceSettings, simulate.place, positional=("out",))
+add_verb(simulated, "change", settings.SimulateChangeSettings, simulate.change, positional=("source", "out"))
+add_verb(databases, "create", settings.DatabaseCreateSettings, database.create)
+add_verb(databases, "load", settings.DatabaseLoadSettings, database.load, positional=("cube",))
+add_verb(databases, "land", settings.DatabaseLandSettings, database.land, positional=("file",))
+add_verb(databases, "export", settings.DatabaseExportSettings, database.export, positional=("cube",))
+add_verb(databases, "check", settings.DatabaseCheckSettings, database.check)
 add_verb(app, "detect", settings.DetectSettings, detect.run, positional=("cube", "out"))
 add_verb(app, "monitor", settings.MonitorSettings, monitor.run, positional=("cube", "out"))
 add_verb(app, "train", settings.TrainSettings, train.run, config_first=True)
@@ -119,10 +138,17 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 
 
 class _Notes(logging.Handler):
-    """Shows what the program wants known as a line on stderr."""
+    """Shows what the program wants known as a line on stderr, the same line once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown = set[str]()
 
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(f"note: {record.getMessage()}", err=True)
+        line = record.getMessage()
+        if line not in self._shown:
+            self._shown.add(line)
+            typer.echo(f"note: {line}", err=True)
 
 
 def _listen(*, debug: bool) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from terradelta.cube.arrays import open_array
 from terradelta.cube.content import digest_of_stored
+from terradelta.cube.files import read_json
 from terradelta.cube.schema import LAYER_GROUPS, SERIES
 from terradelta.cube.series import Series, open_series
 from terradelta.cube.store import Header, read_header
@@ -107,6 +108,8 @@ def _check_layers(header: Header) -> list[str]:
         if not (folder / "zarr.json").exists():
             continue
         for layer in sorted(child for child in folder.iterdir() if child.is_dir()):
+            if (read_json(layer / "zarr.json") or {}).get("node_type") == "group":
+                continue  # a table beside the layers
             try:
                 array = open_array(layer)
                 array[...]

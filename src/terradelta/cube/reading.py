@@ -29,6 +29,7 @@ __all__ = ["Chunks", "open_cube"]
 Chunks = Literal["auto"] | dict[str, int]
 """``"auto"``, or the length of dask's chunks by dimension."""
 
+_TABLE = "truth/changes"
 _AUTO_BYTES = 32 * 2**20
 
 
@@ -75,6 +76,8 @@ def open_cube(path: PathType, *, chunks: Chunks = "auto") -> xr.DataTree:
     for name in LAYER_GROUPS:
         if (header.path / name / "zarr.json").exists():
             groups[name] = _layers_dataset(header, name)
+    if (header.path / _TABLE / "zarr.json").exists():
+        groups[_TABLE] = xr.open_dataset(str(header.path / _TABLE), engine="zarr", consolidated=False)
     if (header.path / "weather" / "zarr.json").exists():
         groups["weather"] = _weather_dataset(header)
     tree = xr.DataTree.from_dict(groups, name=header.name or None)

@@ -65,7 +65,7 @@ def write_weather(
     [3.0, 4.5]
     """
     header = read_header(path)
-    new = _checked(dataset).load()
+    new = _checked(dataset.load())
     with storage_errors(header.path), exclusive(header.path, timeout):
         target = header.path / "weather"
         with replacing(header.path, target) as draft:

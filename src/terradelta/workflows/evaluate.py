@@ -131,6 +131,28 @@ def _images(settings: EvaluateSettings, progress: Progress) -> str:
     return (settings.out / "images.md").read_text(encoding="utf-8")
 
 
+def _paper(settings: EvaluateSettings, progress: Progress) -> str:
+    """Make the tables of the publication."""
+    from terradelta.evaluate import paper
+
+    sizes = paper.QUICK if settings.quick else paper.FULL
+    paper.run(
+        settings.out,
+        _own_or(settings),
+        protocol=replace(sizes, seeds=settings.trainings, precision=settings.precision),
+        networks=settings.networks,
+        model=settings.weights[0] if settings.weights else None,
+        workers=settings.workers,
+        progress=progress,
+    )
+    return (settings.out / "paper.md").read_text(encoding="utf-8")
+
+
+def _own_or(settings: EvaluateSettings) -> Path | None:
+    """Give the data; None for simulated ones."""
+    return None if settings.data is None or str(settings.data) == "simulated" else settings.data
+
+
 def _oscd(settings: EvaluateSettings, progress: Progress) -> str:
     from terradelta.evaluate.urban import oscd
 
@@ -162,6 +184,7 @@ _EXPERIMENTS: dict[str, Callable[[EvaluateSettings, Progress], str]] = {
     "opera": _opera,
     "weather": _weather,
     "images": _images,
+    "paper": _paper,
     "oscd": _oscd,
     "worldcereal": _worldcereal,
     "urban-simulated": _urban_simulated,

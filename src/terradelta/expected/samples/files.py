@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from terradelta.cube.files import read_json
 from terradelta.errors import InputError
 from terradelta.expected.conditions import Conditions
 from terradelta.expected.samples.sample import Sample
-from terradelta.expected.samples.storage import COLUMNS, FORMAT, PICTURES, VERSION, image_in
+from terradelta.expected.samples.storage import COLUMNS, FORMAT, NOTES, PICTURES, VERSION, image_in
 from terradelta.expected.samples.writing import write_samples
 
 if TYPE_CHECKING:
@@ -112,6 +113,13 @@ class SampleFile(Sequence[Sample]):
         """Names of the samples."""
         return tuple(str(name) for name in self._open()["name"])
 
+    @property
+    def truths(self) -> tuple[tuple[dict[str, Any], ...] | None, ...]:
+        """Simulated changes of the samples, as `Sample.truth`, without reading images."""
+        arrays = self._open()
+        notes = (_note(arrays, "truth", index) for index in range(len(self)))
+        return tuple(None if note is None else tuple(note) for note in notes)
+
     def conditions(self, index: int) -> Conditions:
         """Give the conditions of a sample without reading its images.
 
@@ -143,6 +151,7 @@ class SampleFile(Sequence[Sample]):
         known = arrays["has_ground"][index]
         time, location = arrays["time"][index], arrays["location"][index]
         mask = arrays["change_mask"][index] if "change_mask" in arrays else None
+        takes, truth = (_note(arrays, name, index) for name in NOTES)
         return Sample(
             name=str(arrays["name"][index]),
             images=images[:-1],
@@ -156,7 +165,16 @@ class SampleFile(Sequence[Sample]):
             prediction=_decibel(arrays, "prediction", index) if "prediction" in arrays else None,
             time=None if time == np.iinfo(np.int64).min else time.astype("datetime64[ns]"),
             location=None if np.isnan(location).any() else (float(location[0]), float(location[1])),
+            superpixels=arrays["superpixels"][index] if "superpixels" in arrays else None,
+            takes=None if takes is None else tuple(takes),
+            truth=None if truth is None else tuple(truth),
         )
+
+
+def _note(arrays: dict[str, Any], name: str, index: int) -> list[Any] | None:
+    """Read what is kept as JSON; None if it is unknown, or the file is older than these columns."""
+    text = str(arrays[name][index]) if name in arrays else ""
+    return json.loads(text) if text else None
 
 
 def _decibel(arrays: dict[str, Any], name: str, index: int) -> NDArray[np.float32]:

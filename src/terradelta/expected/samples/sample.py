@@ -19,6 +19,7 @@ __all__ = ["Sample", "record_of_sample", "sample_of_record"]
 
 _DAY = np.timedelta64(1, "D")
 _PUBLISHED_BANDS = ("VV", "VH")
+_LAYERS = ("dem", "forest", "change_mask", "superpixels")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,6 +52,14 @@ class Sample:
         Moment of the target, UTC.
     location : tuple of float or None
         Latitude and longitude of the middle, degrees.
+    superpixels : array (y, x) of int64 or None
+        Numbers of the groups of pixels that change together, 1 up; None if unknown.
+    takes : tuple of str or None
+        Identifiers of the data takes of the previous images and, last, the target.
+    truth : tuple of dict or None
+        One per simulated change: ``number`` (as in the mask), ``kind`` ("" = unknown), ``strength`` (mean per
+        band, dB; None where nothing of it is left), ``pixels``, ``date`` (ISO, "" = unknown). Empty: none was
+        simulated on purpose; None: nothing is known.
 
     Raises
     ------
@@ -70,6 +79,9 @@ class Sample:
     prediction: NDArray[np.float32] | None = None
     time: np.datetime64 | None = None
     location: tuple[float, float] | None = None
+    superpixels: NDArray[np.int64] | None = None
+    takes: tuple[str, ...] | None = None
+    truth: tuple[dict[str, Any], ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(self.bands))
@@ -78,11 +90,16 @@ class Sample:
                 f"sample {self.name}: images {self.images.shape} and target {self.target.shape}; "
                 "expected (time, band, y, x) and (band, y, x)"
             )
-        for name in ("dem", "forest", "change_mask", "changed", "prediction"):
+        for name in (*_LAYERS, "changed", "prediction"):
             values = getattr(self, name)
-            shape = self.target.shape[-2:] if name in ("dem", "forest", "change_mask") else self.target.shape
+            shape = self.target.shape[-2:] if name in _LAYERS else self.target.shape
             if values is not None and values.shape != shape:
                 raise InputError(f"sample {self.name}: {name} has shape {values.shape}, expected {shape}")
+        if self.takes is not None and len(self.takes) != len(self.images) + 1:
+            raise InputError(
+                f"sample {self.name}: {len(self.takes)} data takes for {len(self.images)} previous images "
+                "and the target; name one for each"
+            )
         if len(self.bands) != len(self.target) or len(self.conditions) != len(self.images) + 1:
             raise InputError(
                 f"sample {self.name}: {len(self.target)} bands named {', '.join(self.bands)}, and "
@@ -123,7 +140,8 @@ def sample_of_record(record: RawRecord, *, name: str = "") -> Sample:
     Returns
     -------
     Sample
-        Bands VV and VH; simulated changes and prediction where the record has them.
+        Bands VV and VH; simulated changes, superpixels and prediction where the record has them. Of a change
+        the record tells no kind: `Sample.truth` has what its images show.
     """
     bands = len(_PUBLISHED_BANDS)
     stack = np.asarray(record.input_image_stack, np.float32)
@@ -131,6 +149,8 @@ def sample_of_record(record: RawRecord, *, name: str = "") -> Sample:
     target = times[-1]
     age = np.array([(target - time) / _DAY for time in times])
     mask, changed = record.simulated_change_mask, _band_first(record.simulated_change_image)
+    labels = record.img_superpixel_map
+    takes = (*record.input_image_data_take_ids, record.target_image_data_take_id)
     return Sample(
         name=name or f"{record.image_location} {record.target_image_start_time}",
         images=stack.reshape(-1, bands, *stack.shape[1:]),
@@ -143,7 +163,28 @@ def sample_of_record(record: RawRecord, *, name: str = "") -> Sample:
         prediction=_band_first(record.target_image_prediction),
         time=None if np.isnat(target) else target,
         location=_location(record.image_location),
+        superpixels=None if labels is None else np.asarray(labels, np.int64),
+        takes=takes if any(takes) else None,
+        truth=_truth_of(record, changed),
     )
+
+
+def _truth_of(record: RawRecord, changed: NDArray[np.float32] | None) -> tuple[dict[str, Any], ...] | None:
+    """Tell of the changes of a record what its images show; a later change may hide an earlier one."""
+    mask = record.simulated_change_mask
+    if mask is None or record.num_simulated_changes is None:
+        return None
+    date = record.target_image_start_time[:10]
+    changes = []
+    for number in range(1, record.num_simulated_changes + 1):
+        inside = mask == number
+        strength = None
+        if changed is not None and inside.any():
+            step = changed[:, inside].astype(np.float64) - record.target_image[:, inside]
+            strength = [float(value) for value in step.mean(axis=1)]
+        pixels = int(np.count_nonzero(inside))
+        changes.append({"number": number, "kind": "", "strength": strength, "pixels": pixels, "date": date})
+    return tuple(changes)
 
 
 def _conditions_of(record: RawRecord, age: NDArray[np.float64]) -> Conditions:
@@ -187,7 +228,10 @@ def _location(text: str) -> tuple[float, float] | None:
 def _point(location: tuple[float, float] | None) -> str:
     if location is None:
         return "POINT EMPTY"
-    return f"POINT ({location[0]:.10g} {location[1]:.10g})"
+    texts = (f"{degrees:.6f}" for degrees in location)
+    short = (text if float(text) == degrees else f"{degrees:.10g}"
+             for text, degrees in zip(texts, location, strict=True))  # fmt: skip
+    return f"POINT ({' '.join(short)})"
 
 
 def record_of_sample(sample: Sample) -> RawRecord:
@@ -201,8 +245,9 @@ def record_of_sample(sample: Sample) -> RawRecord:
     Returns
     -------
     RawRecord
-        For `terradelta.tfrecord.published.write_raw`; the identifiers of data takes are empty, moments are
-        ISO text of microseconds, and an unknown place is ``POINT EMPTY``.
+        For `terradelta.tfrecord.published.write_raw`; unknown identifiers of data takes are empty, moments
+        are ISO text of microseconds, and an unknown place is ``POINT EMPTY``. The format has no field for
+        the kind of a change.
 
     Raises
     ------
@@ -219,6 +264,7 @@ def record_of_sample(sample: Sample) -> RawRecord:
     nothing = np.full(sample.target.shape[-2:], np.nan, np.float32)
     times = ["" if np.isnat(time) else str(time.astype("datetime64[us]")) for time in sample.times]
     conditions = sample.conditions
+    takes = sample.takes or ("",) * (sample.previous + 1)
     return RawRecord(
         image_location=_point(sample.location),
         dem_rast=nothing if sample.dem is None else sample.dem,
@@ -232,7 +278,7 @@ def record_of_sample(sample: Sample) -> RawRecord:
         input_image_precipitations=conditions.precipitation[:-1],
         input_image_mission_ids=conditions.platform[:-1],
         input_image_start_times=tuple(times[:-1]),
-        input_image_data_take_ids=("",) * sample.previous,
+        input_image_data_take_ids=takes[:-1],
         target_image_temperature=float(conditions.temperature[-1]),
         target_image_snow_depth=float(conditions.snow_depth[-1]),
         target_image_platform_heading=float(conditions.heading[-1]),
@@ -240,7 +286,7 @@ def record_of_sample(sample: Sample) -> RawRecord:
         target_image_precipitations=conditions.precipitation[-1],
         target_image_mission_id=conditions.platform[-1],
         target_image_start_time=times[-1],
-        target_image_data_take_id="",
+        target_image_data_take_id=takes[-1],
         **_change_fields(sample),
     )
 
@@ -249,10 +295,15 @@ def _change_fields(sample: Sample) -> dict[str, Any]:
     def band_last(image: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
         return None if image is None else np.ascontiguousarray(np.moveaxis(image, 0, -1))
 
-    mask = sample.change_mask
+    from terradelta.simulate.injected.superpixels import superpixel_sets_json
+
+    mask, truth, labels = sample.change_mask, sample.truth, sample.superpixels
+    seen = None if mask is None else len(np.unique(mask[mask > 0]))
     return {
         "simulated_change_mask": mask,
-        "num_simulated_changes": None if mask is None else len(np.unique(mask[mask > 0])),
+        "num_simulated_changes": seen if truth is None or mask is None else len(truth),
+        "img_superpixel_map": labels,
+        "img_superpixel_sets": None if labels is None else superpixel_sets_json(labels),
         "simulated_change_image": band_last(sample.changed),
         "target_image_prediction": band_last(sample.prediction),
     }

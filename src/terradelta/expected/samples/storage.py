@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "FORMAT",
+    "NOTES",
     "PICTURES",
     "STEPS",
     "VERSION",
@@ -39,8 +41,11 @@ VERSION = 1
 STEPS = 256
 """Steps of one decibel in images of type int16; what is rounded off is below 0.002 dB."""
 
-PICTURES = ("images", "change_mask", "changed", "prediction")
+PICTURES = ("images", "change_mask", "changed", "prediction", "superpixels")
 """Arrays of pixels besides ``ground`` (elevation and forest), one chunk per sample."""
+
+NOTES = ("takes", "truth")
+"""What is kept as JSON, one text per sample, where at least one sample has it; empty = unknown."""
 
 COLUMNS = ("temperature", "snow_depth", "heading", "incidence", "precipitation", "age")
 """Conditions kept as numbers."""
@@ -91,6 +96,8 @@ def pictures_of(sample: Sample, precision: Precision) -> dict[str, NDArray[Any]]
         pictures["ground"] = np.stack(layers).astype(np.float32)
     if sample.change_mask is not None:
         pictures["change_mask"] = sample.change_mask.astype(np.int32)
+    if sample.superpixels is not None:
+        pictures["superpixels"] = sample.superpixels.astype(np.int64)
     for name in ("changed", "prediction"):
         image = getattr(sample, name)
         if image is not None:
@@ -111,7 +118,13 @@ def row_of(sample: Sample, digest: str) -> dict[str, Any]:
         "has_ground": [sample.dem is not None, sample.forest is not None],
         "platform": list(conditions.platform),
         **{name: getattr(conditions, name).tolist() for name in COLUMNS},
+        **{name: text for name, text in _notes(sample).items() if text},
     }
+
+
+def _notes(sample: Sample) -> dict[str, str]:
+    values = {name: getattr(sample, name) for name in NOTES}
+    return {name: "" if value is None else json.dumps(value) for name, value in values.items()}
 
 
 def sample_digest(sample: Sample, pictures: dict[str, NDArray[Any]]) -> str:
@@ -120,6 +133,8 @@ def sample_digest(sample: Sample, pictures: dict[str, NDArray[Any]]) -> str:
     summary.update(repr(sample.conditions.platform).encode())
     for name in COLUMNS:
         summary.update(np.ascontiguousarray(getattr(sample.conditions, name), "<f8").tobytes())
+    for name, text in _notes(sample).items():
+        summary.update(f"{name} {text}".encode() if text else b"")
     for name in sorted(pictures):
         values = np.ascontiguousarray(pictures[name])
         summary.update(f"{name} {values.dtype} {values.shape}".encode())

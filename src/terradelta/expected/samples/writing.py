@@ -19,6 +19,7 @@ from terradelta.errors import ConflictError, InputError
 from terradelta.expected.samples.storage import (
     COLUMNS,
     FORMAT,
+    NOTES,
     VERSION,
     Precision,
     codec,
@@ -246,6 +247,9 @@ def _tables(rows: Sequence[dict[str, Any]]) -> dict[str, NDArray[Any]]:
     tables = {name: np.array([row[name] for row in rows], kind) for name, kind in kinds.items()}
     for name in ("name", "platform", "digest"):
         tables[name] = np.array([row[name] for row in rows], np.dtypes.StringDType())
+    for name in NOTES:
+        if any(name in row for row in rows):
+            tables[name] = np.array([row.get(name, "") for row in rows], np.dtypes.StringDType())
     return tables
 
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from terradelta.workflows.config.base import Settings, Written, load_settings, to_yaml
+from terradelta.workflows.config.database import (
+    DatabaseCheckSettings,
+    DatabaseCreateSettings,
+    DatabaseExportSettings,
+    DatabaseLandSettings,
+    DatabaseLoadSettings,
+)
 from terradelta.workflows.config.detect import DetectSettings, OmnibusSettings, RobustSettings
 from terradelta.workflows.config.monitor import MonitorSettings
 from terradelta.workflows.config.predict import PredictSettings
+from terradelta.workflows.config.simulate import SimulateChangeSettings, SimulatePlaceSettings
 from terradelta.workflows.config.train import TrainSettings
 from terradelta.workflows.config.verbs import (
     BuildSettings,
@@ -21,6 +29,11 @@ __all__ = [
     "SETTINGS",
     "BuildSettings",
     "CompareSettings",
+    "DatabaseCheckSettings",
+    "DatabaseCreateSettings",
+    "DatabaseExportSettings",
+    "DatabaseLandSettings",
+    "DatabaseLoadSettings",
     "DemoSettings",
     "DetectSettings",
     "EvaluateSettings",
@@ -32,6 +45,8 @@ __all__ = [
     "PredictSettings",
     "RobustSettings",
     "Settings",
+    "SimulateChangeSettings",
+    "SimulatePlaceSettings",
     "TrainSettings",
     "Written",
     "load_settings",
@@ -50,5 +65,12 @@ SETTINGS: dict[str, type[Settings]] = {
     "cube-build": BuildSettings,
     "cube-import": ImportSettings,
     "cube-info": InfoSettings,
+    "simulate-place": SimulatePlaceSettings,
+    "simulate-change": SimulateChangeSettings,
+    "database-create": DatabaseCreateSettings,
+    "database-load": DatabaseLoadSettings,
+    "database-land": DatabaseLandSettings,
+    "database-export": DatabaseExportSettings,
+    "database-check": DatabaseCheckSettings,
 }
 """Verbs that `terradelta config` knows."""

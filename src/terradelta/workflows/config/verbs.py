@@ -78,24 +78,30 @@ Weights = Annotated[
 ]
 
 
+_MAKE_THEIR_OWN = ("urban-simulated", "paper", "peers")
+
+
 class EvaluateSettings(Settings):
     """Score the methods on real or simulated data, in one table with a picture."""
 
-    experiment: Literal["opera", "weather", "images", "oscd", "worldcereal", "urban-simulated"] = Field(
+    experiment: Literal[
+        "opera", "weather", "images", "paper", "peers", "oscd", "worldcereal", "urban-simulated"
+    ] = Field(
         "opera",
         description="Which experiment; oscd, worldcereal and urban-simulated are of urban monitoring.",
     )
     data: Path | None = Field(
         None,
-        description="Folder of the experiment's data; for images also a TFRecord file or samples (Zarr); "
-        "empty for urban-simulated, which makes its own.",
+        description="Folder of the experiment's data; for images also a TFRecord file or samples (Zarr); for "
+        "paper a cube, TFRecord files or samples; empty for urban-simulated, which makes its own, and for "
+        "paper and peers to do so (or: simulated).",
     )
     out: Path = Field(Path("evaluation"), description="Folder for the table and the picture.")
     weights: Weights = Field(
         [],
         description="Networks of urban monitoring: files of published weights (HDF5) or folders of "
-        "save_pretrained; their mean counts. For images one network of train, in place of the "
-        "predictions that the samples hold.",
+        "save_pretrained; their mean counts. For images and paper one network of train, in place of the "
+        "predictions that the samples hold or of trainings. For peers the wheel or folder of distmetrics.",
     )
     ablations: Annotated[list[Path], BeforeValidator(split_list), Written("<run,run,...>")] = Field(
         [],
@@ -104,10 +110,12 @@ class EvaluateSettings(Settings):
     )
     networks: Names = Field(
         [],
-        description="Networks that opera and weather train and score too: conditioned, unet and others that "
-        "docs/experiments.md names; empty: none in opera, all in weather.",
+        description="Networks that opera, weather, paper and peers train and score too: conditioned, unet "
+        "and others that docs/experiments.md names; empty: none in opera and peers, all in weather and paper.",
     )
     trainings: int = Field(3, ge=1, description="Trainings of each of these networks, with seeds from 0.")
+    quick: bool = Field(False, description="Of paper: small places, samples and networks, in some minutes.")
+    workers: int = Field(2, ge=1, description="Of paper: trainings at a time, each a process of one thread.")
     history: int | None = Field(
         None, ge=2, description="Previous images that count as known in opera and weather; empty: 10 and 4."
     )
@@ -132,15 +140,19 @@ class EvaluateSettings(Settings):
     def _what_it_needs(self) -> EvaluateSettings:
         if self.ablations:
             return self
-        if self.data is None and self.experiment != "urban-simulated":
+        if self.data is None and self.experiment not in _MAKE_THEIR_OWN:
             raise ValueError(f"the experiment {self.experiment} needs real data; name their folder with data")
         if self.experiment in ("opera", "weather") and self.weights:
             raise ValueError(
                 f"the experiment {self.experiment} trains its own networks; name networks, not weights"
             )
-        if self.experiment == "images" and len(self.weights) > 1:
-            raise ValueError("the experiment images takes one network; leave out all of weights but one")
-        if self.experiment not in ("opera", "weather", "images") and not self.weights:
+        if self.experiment in ("images", "paper", "peers") and len(self.weights) > 1:
+            raise ValueError(
+                f"the experiment {self.experiment} takes one network; leave out all of weights but one"
+            )
+        if self.quick and self.experiment != "paper":
+            raise ValueError(f"the experiment {self.experiment} has no quick form; leave quick out")
+        if self.experiment in ("oscd", "worldcereal", "urban-simulated") and not self.weights:
             raise ValueError(
                 f"the experiment {self.experiment} runs networks; name at least one file with weights"
             )
