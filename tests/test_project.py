@@ -28,18 +28,19 @@ HEAVY = {
 BELOW = {
     "errors": set(),
     "types": set(),
+    "native": set(),
     "cube": {"errors", "types"},
     "windows": {"errors", "types"},
-    "sar": {"errors", "types"},
+    "sar": {"errors", "native", "types"},
     "tfrecord": {"errors", "types"},
     "sources": {"cube", "tfrecord", "errors", "types"},
     "land": {"cube", "sources", "errors", "types"},
     "simulate": {"cube", "land", "sar", "errors", "types"},
     "learning": {"cube", "errors", "types"},
     "expected": {
-        "cube", "land", "learning", "sar", "simulate", "tfrecord", "windows", "errors", "types",
+        "cube", "land", "learning", "native", "sar", "simulate", "tfrecord", "windows", "errors", "types",
     },
-    "urban": {"cube", "learning", "sar", "windows", "errors", "types"},
+    "urban": {"cube", "learning", "native", "sar", "windows", "errors", "types"},
     "products": {"cube", "errors", "types"},
     "evaluate": {
         "cube", "expected", "land", "learning", "products", "sar", "simulate", "sources", "tfrecord", "urban",

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from terradelta.errors import InputError
 from terradelta.expected import biweight_regression
+from terradelta.expected.biweight import biweight_regressions
 
 
 def slow_biweight(design, values, cutoff=2.5, iterations=8):
@@ -96,3 +97,32 @@ def test_shapes_that_do_not_fit_are_refused():
         biweight_regression(np.ones((4, 2)), np.ones(5))
     with pytest.raises(InputError, match="iterations is 0"):
         biweight_regression(np.ones((4, 2)), np.ones(4), iterations=0)
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_many_sets_equal_one_by_one(threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    rng = np.random.default_rng(5)
+    design = np.concatenate([np.ones((9000, 1)), rng.normal(size=(9000, 3))], axis=1)
+    values = rng.normal(size=(5, 4)) @ design.T + rng.normal(0, 0.3, (5, 9000))
+    values[1, :3000] -= 6
+    values[2, rng.random(9000) < 0.2] = np.nan
+    values[3, 7:], values[4] = np.nan, 2.0
+    design[:20, 2] = np.nan
+    for one, fit in zip(values, biweight_regressions(design, values), strict=True):
+        alone = biweight_regression(design, one)
+        np.testing.assert_allclose(fit.coefficients, alone.coefficients, atol=1e-9)
+        assert fit.scale == pytest.approx(alone.scale, abs=1e-9)
+    known = np.isfinite(values[2]) & np.isfinite(design).all(axis=1)
+    x, y = design[known], values[2, known]
+    starts = (y, y - x @ np.linalg.lstsq(x, y, rcond=None)[0])
+    slow, scale = min((slow_reweighting(x, y, one, 2.5, 8) for one in starts), key=lambda fit: fit[1])
+    found = biweight_regressions(design, values)[2]
+    np.testing.assert_allclose(found.coefficients, slow, atol=1e-6)
+    assert found.scale == pytest.approx(scale, abs=1e-6)
+
+
+def test_no_set_gives_no_fit():
+    assert biweight_regressions(np.ones((4, 2)), np.ones((0, 4))) == []
+    with pytest.raises(InputError, match=r"values \(4,\) do not fit; expected \(n, k\), \(m, n\)"):
+        biweight_regressions(np.ones((4, 2)), np.ones(4))

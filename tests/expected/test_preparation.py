@@ -7,7 +7,14 @@ import pytest
 
 from terradelta.errors import ConfigError, InputError
 from terradelta.expected import RobustParameters
-from terradelta.expected.preparation import Preparation, despeckle, prepare, scene_departures
+from terradelta.expected.preparation import (
+    Preparation,
+    PreparedSeries,
+    despeckle,
+    prepare,
+    scene_departures,
+)
+from terradelta.expected.scene import fit_scene_states
 from terradelta.sar import despeckle_tv, refined_lee, to_db, to_linear
 
 
@@ -103,3 +110,50 @@ def test_other_steps_are_refused(values, message):
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="do not fit"):
         prepare(np.zeros((4, 2, 5, 5)), np.zeros((2, 5, 6)))
+
+
+@pytest.mark.parametrize("state", ["none", "median", "scene"])
+@pytest.mark.parametrize("way", ["none", "tv"])
+def test_the_first_of_a_running_series_is_prepared_like_any_other(way, state):
+    stack, _ = series()
+    steps = Preparation(despeckle=way, state=state)
+    running = PreparedSeries(stack[:-1], steps).add(stack[-1])
+    for found, expected in zip(running, prepare(stack[:-1], stack[-1], steps), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_running_series_fits_each_scene_once():
+    stack, _ = series(images=9, size=30)
+    steps = Preparation(despeckle="tv", state="scene", robust=RobustParameters(history=5))
+    running = PreparedSeries(stack[:5], steps)
+    flat = despeckle(stack, steps).reshape(9, 2, -1)
+    states = fit_scene_states(flat, 5, steps.robust)
+    levels = []
+    for time in range(5, 9):
+        ready = running.add(stack[time])
+        np.testing.assert_allclose(ready.inflation[:, 0, 0], states[time].inflation, rtol=1e-4)
+        assert ready.images.shape == (5, 2, 30, 30)
+        if levels:
+            np.testing.assert_array_equal(ready.images[-1], levels[-1])
+        np.testing.assert_allclose(ready.target + ready.offset, flat[time].reshape(2, 30, 30), atol=1e-4)
+        levels.append(ready.target)
+
+
+def test_a_running_series_can_grow():
+    stack, _ = series(images=7, size=16)
+    running = PreparedSeries(stack[:2], Preparation(state="median"), keep=4)
+    assert [len(running.add(image).images) for image in stack[2:]] == [2, 3, 4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("shape", "keep", "message"),
+    [((2, 5, 5), None, r"shape \(2, 5, 5\)"), ((0, 2, 5, 5), None, "shape"), ((3, 2, 5, 5), 0, "keep is 0")],
+)
+def test_a_series_that_cannot_run_is_refused(shape, keep, message):
+    with pytest.raises(InputError, match=message):
+        PreparedSeries(np.zeros(shape), keep=keep)
+
+
+def test_an_image_of_another_size_is_refused():
+    with pytest.raises(InputError, match=r"image \(2, 5, 6\) does not fit"):
+        PreparedSeries(np.zeros((3, 2, 5, 5))).add(np.zeros((2, 5, 6)))

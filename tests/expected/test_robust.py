@@ -5,6 +5,7 @@ import pytest
 
 from terradelta.errors import InputError
 from terradelta.expected import RobustParameters, change_strength, robust_difference
+from terradelta.expected.preparation import Preparation, PreparedSeries
 from terradelta.expected.robust import compare_with_history
 
 
@@ -96,3 +97,13 @@ def test_strength_is_the_length_over_bands_and_regularised_smoother():
 def test_wrong_input_is_refused(target, history, words):
     with pytest.raises(InputError, match=words):
         robust_difference(np.zeros(target), np.zeros(history))
+
+
+def test_a_running_series_gives_the_same(scene):
+    made = scene(noise=1.0)
+    parameters = RobustParameters()
+    ready = PreparedSeries(made.history, Preparation("tv", "scene", robust=parameters)).add(made.target)
+    found = compare_with_history(ready.target, ready.images, ready.offset, ready.inflation, parameters)
+    expected, _ = robust_difference(made.target, made.history)
+    np.testing.assert_allclose(found.standardised, expected.standardised, atol=1e-3)
+    np.testing.assert_allclose(found.expected, expected.expected, atol=1e-3)

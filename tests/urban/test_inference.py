@@ -10,10 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from terradelta import native as native_module
 from terradelta.errors import InputError
 from terradelta.types import Size
 from terradelta.urban import ERCNN, Era, WindowRunner, most_active
-from terradelta.urban import native as native_module
 from terradelta.urban import recurrence as recurrence_module
 from terradelta.urban.convlstm import ConvLSTM
 from terradelta.urban.native import kernel

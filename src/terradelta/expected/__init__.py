@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from terradelta.expected.prediction.run import predict
     from terradelta.expected.prediction.scenarios import what_if
     from terradelta.expected.prediction.store import open_prediction
-    from terradelta.expected.preparation import Preparation
+    from terradelta.expected.preparation import Preparation, PreparedSeries
     from terradelta.expected.robust import RobustDifference, change_strength, robust_difference
     from terradelta.expected.samples.feeding import SampleDataset
     from terradelta.expected.samples.files import SampleFile, write_samples
@@ -48,6 +48,7 @@ _HOME = {
     "PersistenceResult": "persistence",
     "PlannedSamples": "samples.planned",
     "Preparation": "preparation",
+    "PreparedSeries": "preparation",
     "PublishedAdamW": "networks.optimiser",
     "RobustDifference": "robust",
     "RobustParameters": "parameters",
@@ -91,6 +92,7 @@ __all__ = [
     "PersistenceResult",
     "PlannedSamples",
     "Preparation",
+    "PreparedSeries",
     "PublishedAdamW",
     "RobustDifference",
     "RobustParameters",

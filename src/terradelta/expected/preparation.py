@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from terradelta.errors import ConfigError, InputError
 from terradelta.expected.parameters import RobustParameters
-from terradelta.expected.scene import fit_scene_states, usual
+from terradelta.expected.scene import fit_scene_state, fit_scene_states, scene_offsets, thinned, usual
 from terradelta.sar import despeckle_tv, refined_lee, to_db, to_linear
 from terradelta.types import FloatArray
 
-__all__ = ["Despeckling", "Preparation", "Prepared", "State", "despeckle", "prepare", "scene_departures"]
+__all__ = [
+    "Despeckling",
+    "Preparation",
+    "Prepared",
+    "PreparedSeries",
+    "State",
+    "despeckle",
+    "prepare",
+    "scene_departures",
+]
 
 Despeckling = Literal["none", "tv", "lee"]
 State = Literal["none", "median", "scene"]
@@ -164,8 +174,118 @@ def prepare(images: FloatArray, target: FloatArray, preparation: Preparation | N
         return Prepared(images, target, np.zeros_like(target), np.ones_like(target))
     series = despeckle(np.concatenate([images, target[None]]), preparation)
     offsets, inflation = scene_departures(series, preparation)
-    level = series - offsets
-    return Prepared(level[:-1], level[-1], offsets[-1], inflation)
+    np.subtract(series, offsets, out=series)
+    return Prepared(series[:-1], series[-1], offsets[-1].copy(), inflation)
+
+
+class PreparedSeries:
+    """Prepares image after image of an orbit: each is despeckled once, and its scene's state fitted once.
+
+    The first images are fitted against their own mean, as `prepare` does; each later one against those
+    before it, from which their own states have been taken. The first image that is added comes out as from
+    `prepare`.
+
+    Parameters
+    ----------
+    images : ndarray
+        (time, band, y, x), dB, as observed, oldest first; NaN = no data. They are the first history.
+    preparation : Preparation, optional
+        Which steps; none if left out.
+    keep : int, optional
+        Longest history to keep; by default as long as the first one.
+
+    Raises
+    ------
+    InputError
+        If `images` has another number of dimensions or holds no image, or `keep` is below 1.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> images = rng.normal(-12, 1, (6, 2, 16, 16)).astype("float32")
+    >>> series = PreparedSeries(images[:4], Preparation(state="scene"))
+    >>> [series.add(image).images.shape[0] for image in images[4:]]
+    [4, 4]
+    """
+
+    def __init__(
+        self, images: FloatArray, preparation: Preparation | None = None, *, keep: int | None = None
+    ) -> None:
+        if images.ndim != 4 or not len(images):
+            raise InputError(f"the first images have shape {images.shape}; expected (time, band, y, x)")
+        self._keep = len(images) if keep is None else keep
+        if self._keep < 1:
+            raise InputError(f"keep is {keep}; give at least 1 image")
+        self._preparation = preparation or Preparation()
+        smooth = despeckle(images, self._preparation)
+        level = smooth - _first_departures(smooth, self._preparation)
+        self._smooth, self._level = (_Window(one[-self._keep :], self._keep) for one in (smooth, level))
+
+    def add(self, image: FloatArray) -> Prepared:
+        """Prepare the next image; it is history from then on.
+
+        Parameters
+        ----------
+        image : ndarray
+            (band, y, x), dB, as observed.
+
+        Returns
+        -------
+        Prepared
+            Its `images` are overwritten by the next call.
+
+        Raises
+        ------
+        InputError
+            If its shape is not that of the images before.
+        """
+        if image.shape != self._smooth.images.shape[1:]:
+            raise InputError(f"image {image.shape} does not fit; expected {self._smooth.images.shape[1:]}")
+        self._smooth.settle()
+        self._level.settle()
+        smooth = despeckle(image, self._preparation)
+        offset, inflation = self._departure(smooth)
+        ready = Prepared(self._level.images, smooth - offset, offset, inflation)
+        self._smooth.waiting, self._level.waiting = smooth, ready.target
+        return ready
+
+    def _departure(self, smooth: FloatArray) -> tuple[FloatArray, FloatArray]:
+        history, steps = self._smooth.images, self._preparation
+        if steps.state == "none":
+            return np.zeros_like(smooth), np.ones_like(smooth)
+        mean, spread = usual(history)
+        if steps.state == "median" or len(history) < _FEWEST_FOR_SCENE:
+            return _medians(smooth[None], mean)[0], np.ones_like(smooth)
+        new, before, levels = (thinned(one, smooth) for one in (smooth[None], history, self._level.images))
+        state = fit_scene_state(new[0], before, levels, steps.robust)
+        return state.offset(mean, spread, steps.robust.degree), _spread_out(state.inflation, smooth)
+
+
+class _Window:
+    """The latest images in the order of time."""
+
+    def __init__(self, images: FloatArray, length: int) -> None:
+        self._room = np.empty((length, *images.shape[1:]), images.dtype)
+        self._room[: len(images)] = images
+        self._count = len(images)
+        self.waiting: FloatArray | None = None
+
+    @property
+    def images(self) -> FloatArray:
+        """(time, band, y, x), without the one that waits."""
+        return self._room[: self._count]
+
+    def settle(self) -> None:
+        """Take in the image that waits."""
+        if self.waiting is None:
+            return
+        if self._count == len(self._room):
+            for older, newer in pairwise(self._room):
+                older[...] = newer
+        else:
+            self._count += 1
+        self._room[self._count - 1] = self.waiting
+        self.waiting = None
 
 
 def despeckle(decibel: FloatArray, preparation: Preparation) -> FloatArray:
@@ -214,15 +334,31 @@ def scene_departures(series: FloatArray, preparation: Preparation) -> tuple[Floa
     if preparation.state == "none":
         return np.zeros_like(series), plain
     if preparation.state == "median" or len(series) - 1 < _FEWEST_FOR_SCENE:
-        return _medians(series), plain
-    states = fit_scene_states(series.reshape(*series.shape[:2], -1), len(series) - 1, preparation.robust)
-    mean, spread = usual(series[:-1])
-    offsets = np.stack([state.offset(mean, spread, preparation.robust.degree) for state in states])
-    return offsets.astype(series.dtype), plain * states[-1].inflation[:, None, None].astype(series.dtype)
+        return _medians(series, usual(series[:-1])[0]), plain
+    numbers = preparation.robust
+    states = fit_scene_states(thinned(series), len(series) - 1, numbers)
+    offsets = scene_offsets(states, *usual(series[:-1]), numbers.degree)
+    return offsets, _spread_out(states[-1].inflation, series[-1])
 
 
-def _medians(series: FloatArray) -> FloatArray:
-    departure = series - usual(series[:-1])[0]
+def _first_departures(series: FloatArray, preparation: Preparation) -> FloatArray:
+    """Do `scene_departures` for images of which none is a target."""
+    if preparation.state == "none":
+        return np.zeros_like(series)
+    if preparation.state == "median" or len(series) < _FEWEST_FOR_SCENE:
+        return _medians(series, usual(series)[0])
+    numbers = preparation.robust
+    states = fit_scene_states(thinned(series), len(series), numbers)
+    return scene_offsets(states, *usual(series), numbers.degree)
+
+
+def _spread_out(inflation: FloatArray, image: FloatArray) -> FloatArray:
+    """Give the inflation of every band at every pixel."""
+    return np.ones_like(image) * inflation[:, None, None].astype(image.dtype)
+
+
+def _medians(series: FloatArray, reference: FloatArray) -> FloatArray:
+    departure = series - reference
     known = np.isfinite(departure).any(axis=(-2, -1), keepdims=True)
     with np.errstate(invalid="ignore"):
         middle = np.nanmedian(np.where(known, departure, 0), axis=(-2, -1), keepdims=True)

@@ -9,7 +9,9 @@ from scipy import ndimage
 
 from terradelta.errors import InputError
 from terradelta.expected.parameters import RobustParameters
-from terradelta.expected.scene import fit_scene_states, usual
+from terradelta.expected.preparation import Preparation, prepare
+from terradelta.expected.scene import usual
+from terradelta.native import in_threads
 from terradelta.sar import despeckle_tv
 from terradelta.types import BoolArray, FloatArray
 
@@ -113,8 +115,8 @@ def robust_difference(
 ) -> tuple[RobustDifference, FloatArray]:
     """Compare one image with its previous ones over one neighbourhood, all in memory.
 
-    Steps: despeckle; expected image = mean of the history; take each scene's state off by a robust
-    regression on the cover (`fit_scene_states`); standardise by a per-pixel sigma; regularise.
+    Steps: despeckle and take each scene's state off (`prepare`); expected image = mean of the history;
+    standardise by a per-pixel sigma; regularise. For a running series see `PreparedSeries`.
 
     Parameters
     ----------
@@ -158,16 +160,8 @@ def robust_difference(
         raise InputError(
             f"there are {len(history)} previous images; the method needs at least {parameters.fewest}"
         )
-    smooth = despeckle_tv(
-        np.concatenate([history, target[None]]), parameters.tv_weight, iterations=parameters.tv_iterations
-    )
-    flat = smooth.reshape(*smooth.shape[:2], -1)
-    states = fit_scene_states(flat, len(history), parameters)
-    mean, spread = usual(smooth[:-1])
-    offsets = np.stack([state.offset(mean, spread, parameters.degree) for state in states])
-    level = smooth - offsets
-    inflation = states[-1].inflation[:, None, None].astype(smooth.dtype)
-    found = compare_with_history(level[-1], level[:-1], offsets[-1], inflation, parameters)
+    ready = prepare(history, target, Preparation("tv", "scene", robust=parameters))
+    found = compare_with_history(ready.target, ready.images, ready.offset, ready.inflation, parameters)
     strength = change_strength(
         found.standardised, regularisation=parameters.regularisation, iterations=parameters.tv_iterations
     )
@@ -175,14 +169,17 @@ def robust_difference(
 
 
 def _smooth(variance: FloatArray, sigma: float) -> FloatArray:
-    """Gaussian mean over the valid pixels only."""
+    """Gaussian mean over the valid pixels only, band by band."""
     if sigma <= 0:
         return variance
+    return np.stack(in_threads(lambda band: _smooth_band(band, sigma), list(variance)))
+
+
+def _smooth_band(variance: FloatArray, sigma: float) -> FloatArray:
     valid = np.isfinite(variance)
     if valid.all():
-        return np.asarray(ndimage.gaussian_filter(variance, [0.0, sigma, sigma], truncate=4.0))
-    blur = [0.0, sigma, sigma]
-    filled = ndimage.gaussian_filter(np.where(valid, variance, 0), blur, truncate=4.0)
-    weight = ndimage.gaussian_filter(valid.astype(variance.dtype), blur, truncate=4.0)
+        return np.asarray(ndimage.gaussian_filter(variance, sigma, truncate=4.0))
+    filled = ndimage.gaussian_filter(np.where(valid, variance, 0), sigma, truncate=4.0)
+    weight = ndimage.gaussian_filter(valid.astype(variance.dtype), sigma, truncate=4.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(valid, filled / weight, np.nan)

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
 
-from terradelta.expected.biweight import biweight_regression
+from terradelta.expected.biweight import biweight_regressions
 from terradelta.expected.parameters import RobustParameters
 from terradelta.expected.persistence import Persistence
+from terradelta.native import in_threads
 from terradelta.types import BoolArray, FloatArray, Size
 
-__all__ = ["SceneState", "cover_design", "fit_scene_states", "usual", "usual_ground"]
+__all__ = [
+    "SAMPLE",
+    "SceneState",
+    "cover_design",
+    "fit_scene_state",
+    "fit_scene_states",
+    "scene_offsets",
+    "thinned",
+    "usual",
+    "usual_ground",
+]
+
+SAMPLE = 10_000
+"""Pixels that the state of a scene is fitted on, about."""
 
 _REACH = 3.0
 _SPREAD_OFFSET = 0.1
@@ -55,15 +71,77 @@ class SceneState:
         ndarray
             (band, ...), dB.
         """
-        flat, flat_spread = mean.reshape(len(mean), -1), spread.reshape(len(mean), -1)
-        coefficients = self.coefficients.astype(mean.dtype)
-        offset = np.empty_like(flat)
-        # strip by strip: all terms of a strip fit into the processor's cache
-        for start in range(0, flat.shape[1], _STRIP):
-            strip = np.s_[:, start : start + _STRIP]
-            design = cover_design(flat[strip], flat_spread[strip], self.centre, self.width, degree)
-            offset[strip] = coefficients @ design
-        return offset.reshape(mean.shape)
+        return np.asarray(scene_offsets([self], mean, spread, degree)[0])
+
+
+def scene_offsets(
+    states: Sequence[SceneState], mean: FloatArray, spread: FloatArray, degree: int
+) -> FloatArray:
+    """Give the departures of several images from the usual; see `SceneState.offset`.
+
+    Parameters
+    ----------
+    states : sequence of SceneState
+        One per image. States fitted on the same history share the terms of the polynomial.
+    mean, spread : ndarray
+        (band, ...) of the history, dB, from `usual`.
+    degree : int
+        The polynomial's.
+
+    Returns
+    -------
+    ndarray
+        (image, band, ...), dB.
+    """
+    flat, flat_spread = mean.reshape(len(mean), -1), spread.reshape(len(mean), -1)
+    offsets = np.empty((len(states), *flat.shape), mean.dtype)
+    groups: dict[bytes, list[int]] = {}
+    for number, state in enumerate(states):
+        groups.setdefault(state.centre.tobytes() + state.width.tobytes(), []).append(number)
+
+    def strip(part: slice) -> None:
+        for members in groups.values():
+            one = states[members[0]]
+            design = cover_design(flat[:, part], flat_spread[:, part], one.centre, one.width, degree)
+            coefficients = np.concatenate([states[number].coefficients for number in members])
+            found = coefficients.astype(mean.dtype) @ design
+            offsets[members, :, part] = found.reshape(len(members), -1, found.shape[1])
+
+    _in_strips(strip, flat.shape[1])
+    return offsets.reshape(len(states), *mean.shape)
+
+
+def _in_strips(function: Callable[[slice], None], pixels: int) -> None:
+    """Go through the pixels in strips: what belongs to one stays in the processor's cache."""
+    in_threads(function, [slice(start, start + _STRIP) for start in range(0, pixels, _STRIP)])
+
+
+def thinned(images: FloatArray, like: FloatArray | None = None) -> FloatArray:
+    """Take about `SAMPLE` pixels on a regular grid, to fit the state of a scene on.
+
+    Despeckled neighbours tell the same, and a state of two bands and degree two has fifteen numbers per band.
+
+    Parameters
+    ----------
+    images : ndarray
+        (time, band, y, x), dB.
+    like : ndarray, optional
+        (band, y, x), the image whose valid pixels are counted; the last one if left out.
+
+    Returns
+    -------
+    ndarray
+        (time, band, pixel).
+
+    Examples
+    --------
+    >>> thinned(np.zeros((1, 1, 400, 250))).shape, thinned(np.zeros((1, 1, 40, 25))).shape
+    ((1, 1, 11039), (1, 1, 1000))
+    """
+    known = int(np.isfinite(images[-1] if like is None else like).all(axis=0).sum())
+    stride = max(math.isqrt(known // SAMPLE), 1)
+    grid = slice(stride // 2, None, stride)
+    return np.ascontiguousarray(images[..., grid, grid]).reshape(*images.shape[:2], -1)
 
 
 def usual(history: FloatArray, use: BoolArray | None = None) -> tuple[FloatArray, FloatArray]:
@@ -87,20 +165,44 @@ def usual(history: FloatArray, use: BoolArray | None = None) -> tuple[FloatArray
     >>> mean.tolist(), spread.round(3).tolist()
     ([[-11.0, -9.0]], [[1.414, nan]])
     """
-    valid = np.isfinite(history)
+    flat = history.reshape(*history.shape[:2], -1)
+    flags = None if use is None else use.reshape(len(use), -1)
+    mean, spread = np.empty_like(flat, shape=(2, *flat.shape[1:]))
+
+    def strip(part: slice) -> None:
+        found = _moments(flat[..., part], None if flags is None else flags[:, part])
+        mean[:, part], spread[:, part] = found
+
+    _in_strips(strip, flat.shape[2])
+    return mean.reshape(history.shape[1:]), spread.reshape(history.shape[1:])
+
+
+def _moments(images: FloatArray, use: BoolArray | None) -> tuple[FloatArray, FloatArray]:
+    """Do `usual` for a strip, (time, band, pixel)."""
+    total = images.sum(axis=0) if use is None and len(images) > 1 else None
+    if total is None or not np.isfinite(total).all():
+        return _masked_moments(images, use)
+    mean = total / images.dtype.type(len(images))
+    squares = np.zeros_like(mean)
+    for image in images:
+        residual = image - mean
+        squares += residual * residual
+    return mean, np.sqrt(squares / images.dtype.type(len(images) - 1))
+
+
+def _masked_moments(images: FloatArray, use: BoolArray | None) -> tuple[FloatArray, FloatArray]:
+    valid = np.isfinite(images)
     if use is not None:
         valid &= use[:, None]
-    number = valid.sum(axis=0, dtype=history.dtype)
-    # image by image: the temporary arrays stay small, and so in the processor's cache
+    number = valid.sum(axis=0, dtype=images.dtype)
     total, squares = np.zeros_like(number), np.zeros_like(number)
     with np.errstate(invalid="ignore", divide="ignore"):
-        for image, seen in zip(history, valid, strict=True):
+        for image, seen in zip(images, valid, strict=True):
             total += np.where(seen, image, 0)
         mean = total / number
-        for image, seen in zip(history, valid, strict=True):
+        for image, seen in zip(images, valid, strict=True):
             squares += np.where(seen, image - mean, 0) ** 2
-        spread = np.sqrt(squares / np.where(number > 1, number - 1, np.nan))
-    return mean, spread
+        return mean, np.sqrt(squares / np.where(number > 1, number - 1, np.nan))
 
 
 def usual_ground(history: FloatArray, use: BoolArray) -> tuple[FloatArray, FloatArray]:
@@ -206,7 +308,7 @@ def fit_scene_states(series: FloatArray, first: int, parameters: RobustParameter
     series : ndarray
         (time, band, pixel), dB, despeckled; NaN = no data.
     first : int
-        Index of the first target; at least 1.
+        Index of the first target; at least 1. Where it is the number of images, none is a target.
     parameters : RobustParameters
         History, degree, cut-off, iterations and floor are used.
 
@@ -216,11 +318,10 @@ def fit_scene_states(series: FloatArray, first: int, parameters: RobustParameter
         One per image.
     """
     level = np.empty_like(series)
-    mean, spread = usual(series[:first])
-    cover = _Cover(mean, spread, parameters)
-    states = [cover.fit(image - mean) for image in series[:first]]
-    for time, state in enumerate(states):
-        level[time] = series[time] - state.offset(mean, spread, parameters.degree)
+    ground = usual(series[:first])
+    cover = _Cover(*ground, parameters)
+    states = cover.fit(series[:first] - ground[0])
+    level[:first] = series[:first] - scene_offsets(states, *ground, parameters.degree)
     watch = Persistence(
         Size(1, series.shape[2]),
         bands=series.shape[1],
@@ -230,17 +331,54 @@ def fit_scene_states(series: FloatArray, first: int, parameters: RobustParameter
     )
     for time in range(first, len(series)):
         past = slice(max(time - parameters.history, 0), time)
-        use = watch.use[past, 0]
-        mean, spread = usual_ground(series[past], use)
-        expected, sigma = usual(level[past], use)
-        state = _Cover(mean, spread, parameters).fit(series[time] - expected)
-        level[time] = series[time] - state.offset(mean, spread, parameters.degree)
-        inflation = _inflation(level[past] - expected, level[time] - expected, sigma, parameters.floor)
-        states.append(replace(state, inflation=inflation))
-        width = np.sqrt(sigma**2 + parameters.floor**2) * inflation[:, None]
-        difference = level[time] - expected
-        watch.update(time, np.sqrt(((difference / width) ** 2).sum(axis=0))[None], difference[:, None])
+        known = _Known(series[past], level[past], watch.use[past, 0])
+        state, level[time], strength = known.fit(series[time], parameters)
+        states.append(state)
+        watch.update(time, strength[None], (level[time] - known.expected)[:, None])
     return states
+
+
+def fit_scene_state(
+    image: FloatArray, images: FloatArray, levels: FloatArray, parameters: RobustParameters
+) -> SceneState:
+    """Fit how one image departs from its history, whose own departures are known from before.
+
+    Parameters
+    ----------
+    image : ndarray
+        (band, pixel), dB, despeckled; NaN = no data.
+    images, levels : ndarray
+        (time, band, pixel), dB, previous images with and without the state of their scenes.
+    parameters : RobustParameters
+        Degree, cut-off, iterations and floor are used.
+
+    Returns
+    -------
+    SceneState
+        Its inflation included.
+    """
+    return _Known(images, levels, np.ones((len(images), images.shape[2]), np.bool_)).fit(image, parameters)[0]
+
+
+class _Known:
+    """The history of an image, (time, band, pixel), with and without the scenes' states."""
+
+    def __init__(self, images: FloatArray, levels: FloatArray, use: BoolArray) -> None:
+        self._levels = levels
+        self._ground = usual_ground(images, use)
+        self.expected, self._sigma = usual(levels, None if use.all() else use)
+
+    def fit(
+        self, image: FloatArray, parameters: RobustParameters
+    ) -> tuple[SceneState, FloatArray, FloatArray]:
+        """Give state, level and strength of an image."""
+        (state,) = _Cover(*self._ground, parameters).fit((image - self.expected)[None])
+        level = image - state.offset(*self._ground, parameters.degree)
+        difference = level - self.expected
+        wider = _inflation(self._levels - self.expected, difference, self._sigma, parameters.floor)
+        width = np.sqrt(self._sigma**2 + parameters.floor**2) * wider[:, None]
+        strength = np.sqrt(((difference / width) ** 2).sum(axis=0))
+        return replace(state, inflation=wider), level, strength
 
 
 class _Cover:
@@ -249,7 +387,7 @@ class _Cover:
     def __init__(self, mean: FloatArray, spread: FloatArray, parameters: RobustParameters) -> None:
         features = cover_features(mean, spread)
         self._known = np.isfinite(features).all(axis=0)
-        self._bands, self._parameters = len(mean), parameters
+        self._parameters = parameters
         if self._known.sum() < 2:
             self._centre, self._width = np.zeros(len(features)), np.ones(len(features))
         else:
@@ -258,18 +396,17 @@ class _Cover:
         design = cover_design(mean, spread, self._centre, self._width, parameters.degree)
         self._design = np.ascontiguousarray(design[:, self._known].T, dtype=np.float64)
 
-    def fit(self, departure: FloatArray) -> SceneState:
-        """Fit one image, (band, pixel) in dB."""
-        fits = [
-            biweight_regression(
-                self._design,
-                band[self._known],
-                cutoff=self._parameters.cutoff,
-                iterations=self._parameters.fit_iterations,
-            ).coefficients
-            for band in departure
-        ]
-        return SceneState(self._centre, self._width, np.array(fits), np.ones(self._bands))
+    def fit(self, departures: FloatArray) -> list[SceneState]:
+        """Fit images, (image, band, pixel) in dB."""
+        images, bands, _ = departures.shape
+        fits = biweight_regressions(
+            self._design,
+            departures[:, :, self._known].reshape(images * bands, -1),
+            cutoff=self._parameters.cutoff,
+            iterations=self._parameters.fit_iterations,
+        )
+        found = np.array([fit.coefficients for fit in fits]).reshape(images, bands, -1)
+        return [SceneState(self._centre, self._width, one, np.ones(bands)) for one in found]
 
 
 def _inflation(before: FloatArray, now: FloatArray, spread: FloatArray, floor: float) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from terradelta.expected.scene import SceneState
+from terradelta.expected.scene import SAMPLE, SceneState
 from terradelta.types import FloatArray, Offset, Size
 from terradelta.windows.blocks import Block, Slices
 from terradelta.windows.nodes import Nodes
@@ -19,9 +19,6 @@ __all__ = ["SAMPLE", "TV_HALO", "ReadBlock", "SceneStates", "around", "pack", "p
 
 ReadBlock: TypeAlias = Callable[[Block], Iterable[FloatArray]]
 """Gives a block image by image, (band, y, x) of its core, dB, despeckled."""
-
-SAMPLE = 10_000
-"""Pixels that the state of a scene is fitted on, per node."""
 
 TV_HALO = 16
 """Pixels around a block that the despeckling needs; more would change it by less than 4e-3 dB."""

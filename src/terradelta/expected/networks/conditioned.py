@@ -19,6 +19,7 @@ __all__ = ["ConditionedUNet", "ConditionedUNetConfig"]
 
 _LEAST_VARIANCE = 1e-6
 _STEEPEST = 3.0
+_STRIP = 16384
 _UNIT = 0.05  # about one decibel in normalised images: differences inside the network are of order one
 
 
@@ -270,22 +271,37 @@ class ConditionedUNet(nn.Module):
             If the number of bands or of static layers is not that of the network.
         """
         self._check(inputs)
-        # chosen, not multiplied: what stands where there is no data may be NaN
-        inputs = inputs._replace(
-            images=torch.where(inputs.valid.unsqueeze(2), inputs.images, 0.0),
-            conditions=torch.where(inputs.known, inputs.conditions, 0.0),
-        )
+        inputs = inputs._replace(conditions=torch.where(inputs.known, inputs.conditions, 0.0))
         conditions, known = inputs.conditions[..., self._used], inputs.known[..., self._used]
         told = torch.cat([conditions, known.to(conditions.dtype)], dim=-1)
         embedding = self.embed(told[:, -1])
-        summary, looks = self._summary(inputs, told)
-        features = self._features(inputs, summary, looks)
+        summary, features = self._described(inputs, told)
         shift, log_ratio = self._unet(features, embedding).chunk(2, dim=1)
         number = inputs.valid.sum(1, keepdim=True).clamp(min=1).to(shift.dtype)
         wider = torch.exp(2 * inputs.state[:, self.bands :])
         variance = summary.variance * (1 + 1 / number) * wider + self.config.floor**2
         sigma = variance.sqrt() * torch.exp(log_ratio.clamp(-_STEEPEST, _STEEPEST))
         return Expected(summary.mean + _UNIT * shift, sigma)
+
+    def _described(self, inputs: Inputs, told: Tensor) -> tuple[_Summary, Tensor]:
+        """Give the summary and what the U-Net sees; without gradients in strips that stay in the cache."""
+        rows, columns = inputs.images.shape[-2:]
+        step = rows if torch.is_grad_enabled() else max(_STRIP // max(columns, 1), 1)
+        strips = []
+        for first in range(0, rows, step):
+            last = min(first + step, rows)
+            # one row more on each side: the look is a convolution of three
+            top, bottom = max(first - 1, 0), min(last + 1, rows)
+            parts = self._described_whole(_rows_of(inputs, top, bottom), told)
+            strips.append([part[..., first - top : last - top, :] for part in parts])
+        *summary, features = (torch.cat(parts, dim=-2) for parts in zip(*strips, strict=True))
+        return _Summary(*summary), features
+
+    def _described_whole(self, inputs: Inputs, told: Tensor) -> tuple[Tensor, ...]:
+        # chosen, not multiplied: what stands where there is no data may be NaN
+        inputs = inputs._replace(images=torch.where(inputs.valid.unsqueeze(2), inputs.images, 0.0))
+        summary, looks = self._summary(inputs, told)
+        return (*summary, self._features(inputs, summary, looks))
 
     def _features(self, inputs: Inputs, summary: _Summary, looks: Tensor) -> Tensor:
         """Put together what the U-Net sees, each of order one."""
@@ -341,6 +357,8 @@ class ConditionedUNet(nn.Module):
 
     def _unet(self, features: Tensor, embedding: Tensor) -> Tensor:
         rows, columns = features.shape[-2:]
+        if not torch.is_grad_enabled() and features.device.type == "cpu":
+            features = features.contiguous(memory_format=torch.channels_last)
         x = self.enter(_padded(features, self.multiple))
         skips = []
         for scale, stage in enumerate(self.down):
@@ -365,6 +383,13 @@ def _moments(images: Tensor, weights: Tensor) -> _Summary:
     # of a single image there is no variance: the network has to tell
     freedom = (effective / (effective - 1).clamp(min=0.1)).clamp(max=2.0)
     return _Summary(mean, squares * freedom + _LEAST_VARIANCE, (total > 0).to(images.dtype))
+
+
+def _rows_of(inputs: Inputs, first: int, last: int) -> Inputs:
+    """Cut rows out of everything that is an image."""
+    cut = (..., slice(first, last), slice(None))
+    images = {name: getattr(inputs, name)[cut] for name in ("images", "valid", "static", "state")}
+    return inputs._replace(**images)
 
 
 def _padded(x: Tensor, multiple: int) -> Tensor:
