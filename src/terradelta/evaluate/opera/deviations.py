@@ -8,7 +8,7 @@ import numpy as np
 
 from terradelta.evaluate.calibration import beyond
 from terradelta.evaluate.opera.patches import Patch
-from terradelta.evaluate.opera.protocol import Protocol
+from terradelta.evaluate.opera.protocol import Protocol, protocol_of
 from terradelta.evaluate.teaching import Taught
 from terradelta.expected import RobustParameters
 from terradelta.expected.preparation import Preparation, prepare
@@ -53,8 +53,9 @@ def deviations(
 
 def _pairs(patches: Sequence[Patch], protocol: Protocol) -> Iterator[tuple[FloatArray, FloatArray]]:
     for patch in patches:
+        wet = protocol_of(patch, protocol).wet
         for target in protocol.targets:
-            if patch.days[target] not in protocol.wet:
+            if patch.days[target] not in wet:
                 yield patch.smooth[target], patch.smooth[target - protocol.history : target]
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from functools import cache, partial
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from terradelta.evaluate.opera.patches import Patch
-from terradelta.expected import RobustParameters, change_strength, robust_difference
+from terradelta.expected import RobustDifference, RobustParameters, change_strength, robust_difference
 from terradelta.expected.scene import usual
 from terradelta.sar import despeckle_tv, equivalent_looks, omnibus, to_db
 from terradelta.types import FloatArray
 
 if TYPE_CHECKING:
-    from terradelta.evaluate.teaching import Taught
     from terradelta.expected.conditions import Conditions
 
-__all__ = ["METHODS", "Case", "Images", "Method", "images_of", "looks_of", "score_all"]
+__all__ = ["METHODS", "Case", "Images", "Method", "Scorer", "images_of", "looks_of", "score_all"]
 
-Group: TypeAlias = Literal["robust", "network", "ablation", "plain", "test"]
+Group: TypeAlias = Literal["robust", "network", "ablation", "plain", "test", "peer"]
 Scores: TypeAlias = dict[str, FloatArray]
+Work: TypeAlias = dict[str, Callable[[], FloatArray]]
 
 _LEAST_SIGMA = 0.1
 _LEAST_P = 1e-45
@@ -136,8 +137,24 @@ def looks_of(patch: Patch) -> float:
     return max(1.0, max(equivalent_looks(patch.linear[:, band]) for band in range(len(patch.bands))))
 
 
+class Scorer(Protocol):
+    """A method that is not built in: a trained network, or a peer."""
+
+    @property
+    def despeckled(self) -> bool:
+        """Whether it compares despeckled images."""
+
+    def strength(
+        self, target: FloatArray, history: FloatArray, conditions: Conditions | None = None
+    ) -> FloatArray:
+        """Score a target (band, y, x) with its history (time, band, y, x), dB: (y, x)."""
+
+
 def score_all(
-    case: Case, parameters: RobustParameters, networks: Mapping[str, Taught] | None = None
+    case: Case,
+    parameters: RobustParameters,
+    networks: Mapping[str, Scorer] | None = None,
+    only: Collection[str] | None = None,
 ) -> Scores:
     """Score one target by every method.
 
@@ -148,17 +165,17 @@ def score_all(
     parameters : RobustParameters
         Of the robust method; its ablations change one of them each.
     networks : mapping, optional
-        Trained networks by their keys.
+        Trained networks and peers by their keys; all of them are used.
+    only : collection of str, optional
+        Keys of `METHODS` to use; all by default.
 
     Returns
     -------
     dict of str to ndarray
         Key of `METHODS` or of a network to (y, x); NaN where the method has no data.
     """
-    scores = dict(_robust(case, parameters))
-    scores.update(_plain(case))
-    scores["omnibus"] = _omnibus(case)
-    ordered = {key: scores[key] for key in METHODS}
+    work: Work = {**_robust(case, parameters), **_plain(case), "omnibus": lambda: _omnibus(case)}
+    ordered: Scores = {key: work[key]() for key in METHODS if only is None or key in only}
     for key, network in (networks or {}).items():
         images = "smooth" if network.despeckled else "decibel"
         target, history = (getattr(part, images) for part in (case.target, case.history))
@@ -166,23 +183,35 @@ def score_all(
     return ordered
 
 
-def _robust(case: Case, parameters: RobustParameters) -> Iterator[tuple[str, FloatArray]]:
+def _robust(case: Case, parameters: RobustParameters) -> Work:
     target, history = case.target.decibel, case.history.decibel
-    found, strength = robust_difference(target, history, parameters)
-    yield "robust", strength
-    yield "robust-unregularised", change_strength(found.standardised, regularisation=0, iterations=1)
-    yield "robust-constant", robust_difference(target, history, replace(parameters, degree=0))[1]
+
+    @cache
+    def found(numbers: RobustParameters) -> tuple[RobustDifference, FloatArray]:
+        return robust_difference(target, history, numbers)
+
+    def plain() -> FloatArray:
+        return change_strength(found(parameters)[0].standardised, regularisation=0, iterations=1)
+
     least_squares = replace(parameters, cutoff=_LEAST_SQUARES, fit_iterations=1)
-    yield "robust-least-squares", robust_difference(target, history, least_squares)[1]
-
-
-def _plain(case: Case) -> Iterator[tuple[str, FloatArray]]:
-    target, history = case.target, case.history
-    prepared = {
-        "raw": (target.decibel, history.decibel),
-        "smooth": (target.smooth, history.smooth),
-        "median": (_without_median(target.smooth), _without_median(history.smooth)),
+    return {
+        "robust": lambda: found(parameters)[1],
+        "robust-unregularised": plain,
+        "robust-constant": lambda: found(replace(parameters, degree=0))[1],
+        "robust-least-squares": lambda: found(least_squares)[1],
     }
+
+
+def _plain(case: Case) -> Work:
+    target, history = case.target, case.history
+
+    @cache
+    def prepared(name: str) -> tuple[FloatArray, FloatArray]:
+        if name == "raw":
+            return target.decibel, history.decibel
+        both = (target.smooth, history.smooth)
+        return both if name == "smooth" else (_without_median(both[0]), _without_median(both[1]))
+
     methods: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
         "last": lambda new, old: new - old[-1],
         "mean4": lambda new, old: new - usual(old[-4:])[0],
@@ -190,9 +219,15 @@ def _plain(case: Case) -> Iterator[tuple[str, FloatArray]]:
         "median": lambda new, old: new - _median(old),
         "z": _standardised,
     }
-    for key, difference in methods.items():
-        for name, (new, old) in prepared.items():
-            yield f"{key}-{name}", np.sqrt((difference(new, old) ** 2).sum(axis=0))
+
+    def length(difference: Callable[[FloatArray, FloatArray], FloatArray], name: str) -> FloatArray:
+        return np.asarray(np.sqrt((difference(*prepared(name)) ** 2).sum(axis=0)))
+
+    return {
+        f"{key}-{name}": partial(length, difference, name)
+        for key, difference in methods.items()
+        for name in _PREPARED
+    }
 
 
 def _standardised(new: FloatArray, old: FloatArray) -> FloatArray:

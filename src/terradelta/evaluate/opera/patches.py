@@ -13,7 +13,7 @@ from terradelta.errors import SourceError
 from terradelta.expected import RobustParameters
 from terradelta.sar import despeckle_tv, to_db
 from terradelta.sources import scan
-from terradelta.types import FloatArray, Size
+from terradelta.types import BoolArray, FloatArray, Size
 
 __all__ = ["Patch", "load_patch"]
 
@@ -32,12 +32,24 @@ class Patch:
         VV, VH.
     linear : ndarray
         (time, band, y, x) float32, linear power; NaN is no data.
+    wet : tuple of str or None
+        Dates after rain of this place; None: those of the protocol.
+    rain : str or None
+        Its wet target, likewise.
+    allowed : ndarray of bool or None
+        (y, x), where discs may lie; None: everywhere.
+    changed : ndarray of bool or None
+        (y, x), the large change where it is known; None: it is found from the images.
     """
 
     name: str
     days: tuple[str, ...]
     bands: tuple[str, ...]
     linear: FloatArray
+    wet: tuple[str, ...] | None = None
+    rain: str | None = None
+    allowed: BoolArray | None = None
+    changed: BoolArray | None = None
 
     @cached_property
     def decibel(self) -> FloatArray:

@@ -22,13 +22,14 @@ __all__ = ["draw"]
 
 _INK, _FAINT, _LINE = "#22282d", "#6b747b", "#dfe3e6"
 _COLOURS = {"robust": "#c2410c", "ablation": "#e9a178", "plain": "#5b7c99", "test": "#7c6a9c",
-            "network": "#3f7f5f"}  # fmt: skip
+            "network": "#3f7f5f", "peer": "#8a6d1f"}  # fmt: skip
 _GROUPS = {
     "robust": "robust",
     "network": "network, one seed each",
     "ablation": "robust, one part less",
     "plain": "plain",
     "test": "omnibus test",
+    "peer": "pre-trained transformer",
 }
 _SHOWN = {
     "robust": "robust",

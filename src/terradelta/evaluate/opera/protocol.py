@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -11,7 +11,7 @@ from terradelta.evaluate.opera.patches import Patch
 from terradelta.simulate import discs
 from terradelta.types import BoolArray, Size
 
-__all__ = ["Protocol", "disc_mask", "large_change"]
+__all__ = ["Protocol", "disc_mask", "large_change", "protocol_of"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,28 @@ class Protocol:
     also_taught: tuple[str, ...] = ("T137-292325-IW1", "T137-292318-IW2")
 
 
-def disc_mask(protocol: Protocol, size: Size, seed: int, patch: int, target: int) -> BoolArray:
+def protocol_of(patch: Patch, protocol: Protocol) -> Protocol:
+    """Put the wet dates of a patch, if it has its own, into the protocol.
+
+    Parameters
+    ----------
+    patch : Patch
+        With or without wet dates of its own.
+    protocol : Protocol
+        Of the experiment.
+
+    Returns
+    -------
+    Protocol
+        For this patch.
+    """
+    wet = protocol.wet if patch.wet is None else patch.wet
+    return replace(protocol, wet=wet, rain=patch.rain or protocol.rain)
+
+
+def disc_mask(
+    protocol: Protocol, size: Size, seed: int, patch: int, target: int, allowed: BoolArray | None = None
+) -> BoolArray:
     """Draw the discs of one target; the same seed, patch and target give the same ones.
 
     Parameters
@@ -94,6 +115,8 @@ def disc_mask(protocol: Protocol, size: Size, seed: int, patch: int, target: int
         Rows and columns.
     seed, patch, target : int
         Of the experiment, number of the patch, position of the target.
+    allowed : ndarray of bool, optional
+        (y, x), where discs may lie; everywhere by default.
 
     Returns
     -------
@@ -106,13 +129,14 @@ def disc_mask(protocol: Protocol, size: Size, seed: int, patch: int, target: int
     >>> int(ndimage.label(mask)[1])
     3
     """
-    return discs(size, protocol.discs, protocol.radius, np.random.default_rng([seed, patch, target]))
+    return discs(size, protocol.discs, protocol.radius, np.random.default_rng([seed, patch, target]), allowed)
 
 
 def large_change(patch: Patch, protocol: Protocol) -> tuple[BoolArray, BoolArray]:
     """Find the persistent real change as the later dry images against the earlier ones, smoothed.
 
-    Wet scenes take no part. The mean over many dates has little speckle, and the window takes the rest, so
+    Where the patch knows its change, that is it. Wet scenes take no part. The mean over many dates has
+    little speckle, and the window takes the rest, so
     this truth is far sharper than any single target.
 
     Parameters
@@ -127,6 +151,9 @@ def large_change(patch: Patch, protocol: Protocol) -> tuple[BoolArray, BoolArray
     changed, unchanged : ndarray of bool
         (y, x); both false in between and where there is no data.
     """
+    if patch.changed is not None:
+        known = np.isfinite(patch.linear).all(axis=(0, 1))
+        return patch.changed & known, ~patch.changed & known
     vh = patch.decibel[:, patch.bands.index("VH")]
 
     def dry(positions: tuple[int, ...]) -> list[int]:

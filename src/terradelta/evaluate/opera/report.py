@@ -24,7 +24,7 @@ class MethodFigures:
     label : str
         What the table calls the method.
     group : str
-        ``robust``, ``ablation``, ``plain`` or ``test``.
+        ``robust``, ``network``, ``ablation``, ``plain``, ``test`` or ``peer``.
     auc : dict
         Patch to date to area under the curve of the discs.
     found : dict
@@ -35,6 +35,8 @@ class MethodFigures:
         Patch to the share of pixels of the wet scene above the threshold.
     large : dict
         Date to area under the curve of the large change.
+    lost : dict
+        Patch to the share of its pixels with data that the method gives no score for, dry targets.
     """
 
     label: str
@@ -44,6 +46,7 @@ class MethodFigures:
     threshold: dict[str, float] = field(default_factory=dict)
     rain: dict[str, float] = field(default_factory=dict)
     large: dict[str, float] = field(default_factory=dict)
+    lost: dict[str, float] = field(default_factory=dict)
 
     @property
     def mean_auc(self) -> float:
@@ -70,6 +73,11 @@ class MethodFigures:
         """Area under the curve of the large change, mean over dates."""
         return fmean(self.large.values())
 
+    @property
+    def mean_lost(self) -> float:
+        """Share of the pixels with data without a score, mean over patches; 0 if it was not counted."""
+        return fmean(self.lost.values()) if self.lost else 0.0
+
     def as_dict(self) -> dict[str, Any]:
         """Give means and single figures for JSON."""
         means = {
@@ -78,13 +86,14 @@ class MethodFigures:
             "found": self.mean_found,
             "rain": self.mean_rain,
             "large": self.mean_large,
+            "lost": self.mean_lost,
         }
         return {"label": self.label, "group": self.group, "means": means, "single": _single(self)}
 
 
 def _single(figures: MethodFigures) -> dict[str, Any]:
     every = asdict(figures)
-    return {name: every[name] for name in ("auc", "found", "threshold", "rain", "large")}
+    return {name: every[name] for name in ("auc", "found", "threshold", "rain", "large", "lost")}
 
 
 def _leaves(nested: Mapping[str, Mapping[str, float]]) -> list[float]:
