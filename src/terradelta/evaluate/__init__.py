@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from terradelta.evaluate import curves, images, opera, scores, urban
+    from terradelta.evaluate import curves, images, opera, paper, peers, scores, urban
     from terradelta.evaluate.scores import (
         DateErrors,
         MapScores,
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
 
 _SCORES = ("DateErrors", "MapScores", "auc", "date_errors", "map_scores", "share_above", "threshold_for")
-_MODULES = ("curves", "images", "opera", "scores", "urban")
+_MODULES = ("curves", "images", "opera", "paper", "peers", "scores", "urban")
 
 __all__ = [
     "DateErrors",
@@ -29,6 +29,8 @@ __all__ = [
     "images",
     "map_scores",
     "opera",
+    "paper",
+    "peers",
     "scores",
     "share_above",
     "threshold_for",

@@ -49,6 +49,10 @@ class Lesson:
         For training.
     weather : bool
         Whether it is told the weather.
+    without : tuple of str
+        Conditions that it is not told.
+    augment : bool
+        Whether samples are mirrored at random; only for images of one orbit, as radar looks sideways.
     options : TrainingOptions
         Numbers of the training.
     """
@@ -63,6 +67,8 @@ class Lesson:
     crop: int = 64
     samples: int = 240
     weather: bool = True
+    without: tuple[str, ...] = ()
+    augment: bool = True
     options: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
             epochs=16, batch=8, learning_rate=2e-3, schedule="cosine", warmup=60, clip=1.0,
@@ -218,7 +224,8 @@ def teach(
         preparation=replace(lesson.preparation, despeckle="none"),
         options=replace(lesson.options, seed=seed),
         weather=lesson.weather,
-        augment=True,
+        without=lesson.without,
+        augment=lesson.augment,
         crop=lesson.crop,
         remember=_REMEMBERED,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,8 @@ __all__ = [
     "kept_entries",
     "kept_features",
     "vector_names",
+    "with_geometry",
+    "with_rain",
 ]
 
 PLATFORMS = ("S1A", "S1B", "S1C", "S1D")
@@ -272,3 +274,60 @@ def take_images(conditions: Conditions, places: Any) -> Conditions:
     chosen = np.arange(len(conditions))[places]
     numbers = {name: getattr(conditions, name)[chosen] for name in (*_SCALARS, "precipitation")}
     return Conditions(**numbers, platform=tuple(conditions.platform[place] for place in chosen))
+
+
+def with_rain(conditions: Conditions, *, days: float | None = None, today: float | None = None) -> Conditions:
+    """Change the rain of the target.
+
+    Parameters
+    ----------
+    conditions : Conditions
+        Of the previous images and, last, the target.
+    days : float, optional
+        Millimetres on the day and each of the days before.
+    today : float, optional
+        Millimetres on the day alone.
+
+    Returns
+    -------
+    Conditions
+        A copy.
+
+    Examples
+    --------
+    >>> float(with_rain(Conditions.unknown(2), today=20.0).precipitation[-1, 0])
+    20.0
+    """
+    rain = conditions.precipitation.copy()
+    if days is not None:
+        rain[-1] = days
+    if today is not None:
+        rain[-1, 0] = today
+    return replace(conditions, precipitation=rain)
+
+
+def with_geometry(conditions: Conditions, *, heading: float, incidence: float) -> Conditions:
+    """Change where the target is looked at from.
+
+    Parameters
+    ----------
+    conditions : Conditions
+        Of the previous images and, last, the target.
+    heading, incidence : float
+        Degrees.
+
+    Returns
+    -------
+    Conditions
+        A copy.
+
+    Examples
+    --------
+    >>> with_geometry(Conditions.unknown(1), heading=-166.0, incidence=38.0).heading.tolist()
+    [nan, -166.0]
+    """
+    return replace(
+        conditions,
+        heading=np.append(conditions.heading[:-1], heading),
+        incidence=np.append(conditions.incidence[:-1], incidence),
+    )

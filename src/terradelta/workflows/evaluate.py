@@ -148,6 +148,22 @@ def _paper(settings: EvaluateSettings, progress: Progress) -> str:
     return (settings.out / "paper.md").read_text(encoding="utf-8")
 
 
+def _peers(settings: EvaluateSettings, progress: Progress) -> str:
+    """Score the methods beside pre-trained transformers."""
+    from terradelta.evaluate import peers
+
+    plan = peers.Plan.quick() if settings.quick else peers.Plan()
+    return peers.run(
+        settings.out,
+        data=_own_or(settings),
+        wheel=settings.weights[0] if settings.weights else None,
+        networks=settings.networks,
+        seed=settings.seed,
+        plan=replace(plan, trainings=settings.trainings),
+        progress=progress,
+    )
+
+
 def _own_or(settings: EvaluateSettings) -> Path | None:
     """Give the data; None for simulated ones."""
     return None if settings.data is None or str(settings.data) == "simulated" else settings.data
@@ -185,6 +201,7 @@ _EXPERIMENTS: dict[str, Callable[[EvaluateSettings, Progress], str]] = {
     "weather": _weather,
     "images": _images,
     "paper": _paper,
+    "peers": _peers,
     "oscd": _oscd,
     "worldcereal": _worldcereal,
     "urban-simulated": _urban_simulated,

@@ -13,10 +13,11 @@ import numpy as np
 from terradelta.errors import InputError
 from terradelta.evaluate.images.differences import CHANGES, Change, Expect, expectations
 from terradelta.evaluate.images.report import ImagesReport, markdown
-from terradelta.evaluate.images.svc import Draws, SvcTally
+from terradelta.evaluate.images.svc import SVC_KINDS, Draws, SvcTally
 from terradelta.evaluate.images.threshold import ThresholdTally
 from terradelta.evaluate.urban.writing import as_json, write_files
 from terradelta.expected.differences.choice import why_unfair
+from terradelta.expected.differences.kinds import Kind
 from terradelta.expected.samples.sample import Sample
 from terradelta.types import BoolArray, PathType
 
@@ -33,6 +34,7 @@ def run(
     seed: int = 0,
     expect: Expect | None = None,
     fair: bool = True,
+    kinds: tuple[Kind, ...] = SVC_KINDS,
     progress: Progress | None = None,
 ) -> ImagesReport:
     """Judge differences by thresholds and classifiers, and write figures, table and picture.
@@ -50,6 +52,8 @@ def run(
     fair : bool
         Judge thresholds only on samples with a previous image of the target's direction and the nearest one
         within a degree of incidence, as published. Classifiers use all samples.
+    kinds : tuple of str
+        Features of the classifiers; none: no classifiers.
     progress : callable, optional
         Takes a label and a number of steps, gives a context manager that gives a function to advance.
 
@@ -85,7 +89,7 @@ def run(
             f"none of the {len(samples)} samples can be compared: {next(iter(left_out.values()))}"
         )
     rocs = {change: {name: one.roc() for name, one in ways.items()} for change, ways in tally.curves.items()}
-    svc = _classify(samples, draws, changes, expect, started) if len(samples) > 1 else None
+    svc = _classify(samples, draws, changes, kinds, expect, started) if len(samples) > 1 and kinds else None
     results = () if svc is None else tuple(svc.results(lambda _: None))
     report = ImagesReport(seed, len(samples), left_out, tally.curves, rocs, results, draws.test)
     _write(report, out)
@@ -156,10 +160,11 @@ def _classify(
     samples: Sequence[Sample],
     draws: Draws,
     changes: tuple[Change, ...],
+    kinds: tuple[Kind, ...],
     expect: Expect | None,
     started: Progress,
 ) -> SvcTally:
-    tally = SvcTally(draws, draws.draw())
+    tally = SvcTally(draws, draws.draw(), kinds)
     with started("classifiers", len(samples)) as advance:
         for number, sample in enumerate(samples):
             prediction = sample.prediction if expect is None else expect(sample)[0]

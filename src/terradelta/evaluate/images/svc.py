@@ -102,10 +102,13 @@ class SvcTally:
         Of all samples.
     places : dict
         From `Draws.draw`.
+    kinds : tuple of str
+        Features, a classifier each.
     """
 
     draws: Draws
     places: dict[int, NDArray[np.intp]]
+    kinds: tuple[Kind, ...] = SVC_KINDS
     rows: dict[Key, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
 
     def add(
@@ -119,7 +122,7 @@ class SvcTally:
         places = self.places[number]
         for change in changes if places.size else ():
             image = changed_image(sample, change)
-            for kind in SVC_KINDS:
+            for kind in self.kinds:
                 for way, bands in features(sample, image, prediction, kind).items():
                     flat = bands.reshape(len(bands), -1)[:, places].T
                     self.rows.setdefault((kind, change, way), {})[number] = np.ascontiguousarray(flat)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from terradelta.errors import ConfigError, InputError
-from terradelta.expected.conditions import Conditions
+from terradelta.expected.conditions import with_geometry, with_rain
 from terradelta.expected.differences.choice import is_descending
 from terradelta.expected.model import ExpectedImage
 from terradelta.expected.prediction.acquisitions import Chosen, choose_images
@@ -202,20 +201,12 @@ def _scenarios(
     chosen = choose_images(images, time, model.previous, same_orbit=same_orbit)
     makers: Mapping[str, Callable[[], Scenario]] = {
         "direction": lambda: _other_direction(images, chosen),
-        "dry": lambda: Scenario("dry", "no rain on the day and the three before", partial(_rained, days=0.0)),
-        "rain": lambda: Scenario("rain", f"{rain:g} mm of rain on the day", partial(_rained, today=rain)),
+        "dry": lambda: Scenario(
+            "dry", "no rain on the day and the three before", partial(with_rain, days=0.0)
+        ),
+        "rain": lambda: Scenario("rain", f"{rain:g} mm of rain on the day", partial(with_rain, today=rain)),
     }
     return [makers[case]() for case in cases]
-
-
-def _rained(conditions: Conditions, *, days: float | None = None, today: float | None = None) -> Conditions:
-    """Change the rain of the target."""
-    rain = conditions.precipitation.copy()
-    if days is not None:
-        rain[-1] = days
-    if today is not None:
-        rain[-1, 0] = today
-    return replace(conditions, precipitation=rain)
 
 
 def _other_direction(images: CubeImages, chosen: Chosen) -> Scenario:
@@ -237,13 +228,4 @@ def _other_direction(images: CubeImages, chosen: Chosen) -> Scenario:
         heading = (-heading) % 360 - 180
     way = "descending" if is_descending(heading) else "ascending"
     title = f"{way}, {seen}: heading {heading:.0f}°, incidence {incidence:.1f}°"
-    return Scenario("direction", title, partial(_turned, heading=heading, incidence=incidence))
-
-
-def _turned(conditions: Conditions, *, heading: float, incidence: float) -> Conditions:
-    def last(values: NDArray[np.float64], value: float) -> NDArray[np.float64]:
-        return np.append(values[:-1], value)
-
-    return replace(
-        conditions, heading=last(conditions.heading, heading), incidence=last(conditions.incidence, incidence)
-    )
+    return Scenario("direction", title, partial(with_geometry, heading=heading, incidence=incidence))

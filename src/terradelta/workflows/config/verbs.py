@@ -111,10 +111,12 @@ class EvaluateSettings(Settings):
     networks: Names = Field(
         [],
         description="Networks that opera, weather, paper and peers train and score too: conditioned, unet "
-        "and others that docs/experiments.md names; empty: none in opera and peers, all in weather and paper.",
+        "and others that docs/experiments.md names; empty: none in opera and peers, else all.",
     )
     trainings: int = Field(3, ge=1, description="Trainings of each of these networks, with seeds from 0.")
-    quick: bool = Field(False, description="Of paper: small places, samples and networks, in some minutes.")
+    quick: bool = Field(
+        False, description="Of paper and peers: small places, samples and networks, in some minutes."
+    )
     workers: int = Field(2, ge=1, description="Of paper: trainings at a time, each a process of one thread.")
     history: int | None = Field(
         None, ge=2, description="Previous images that count as known in opera and weather; empty: 10 and 4."
@@ -150,7 +152,7 @@ class EvaluateSettings(Settings):
             raise ValueError(
                 f"the experiment {self.experiment} takes one network; leave out all of weights but one"
             )
-        if self.quick and self.experiment != "paper":
+        if self.quick and self.experiment not in ("paper", "peers"):
             raise ValueError(f"the experiment {self.experiment} has no quick form; leave quick out")
         if self.experiment in ("oscd", "worldcereal", "urban-simulated") and not self.weights:
             raise ValueError(
