@@ -25,13 +25,15 @@ import torch
 from numpy.typing import NDArray
 from skimage.restoration import denoise_tv_bregman
 
-from terradelta.expected import RobustParameters, change_strength
+from terradelta.expected import ExpectedImage, RobustParameters, change_strength
 from terradelta.expected.conditions import FEATURES
 from terradelta.expected.inputs import Inputs
 from terradelta.expected.networks.conditioned import ConditionedUNet, ConditionedUNetConfig
 from terradelta.expected.preparation import Preparation, Prepared, PreparedSeries, prepare
 from terradelta.expected.robust import compare_with_history, robust_difference
 from terradelta.expected.scene import cover_design, cover_features, fit_scene_states, thinned, usual
+from terradelta.expected.statistics import Statistics
+from terradelta.learning.options import Precision
 from terradelta.native import compiled, cores
 from terradelta.sar import despeckle_tv
 
@@ -76,10 +78,10 @@ def strength(standardised: Images) -> Images:
 class Network:
     """The conditioned network, from prepared images to the strength of change."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, precision: Precision) -> None:
         torch.manual_seed(0)
-        config = ConditionedUNetConfig(width=width)
-        self.net = ConditionedUNet(config, images=PREVIOUS, bands=2, static=0).eval()
+        net = ConditionedUNet(ConditionedUNetConfig(width=width), images=PREVIOUS, bands=2, static=0)
+        self.model = ExpectedImage(net, Statistics(-14.0, 20.25, 300.0, 10.0, 50.0), precision=precision)
 
     def judge(self, ready: Prepared) -> Images:
         """Expect the target and compare."""
@@ -94,8 +96,9 @@ class Network:
             told,
             told > 0,
         )
-        with torch.inference_mode():
-            found = self.net(inputs)
+        found = self.model.expect(inputs)
+        if found.sigma is None:
+            raise ValueError("the network tells no sigma")
         target = (ready.target + 14) / HALF_WIDTH
         return strength((target - found.mean[0].numpy()) / found.sigma[0].numpy())
 
@@ -206,13 +209,16 @@ def main() -> None:
     )
     parser.add_argument("--size", type=int, default=1000)
     parser.add_argument("--width", type=int, default=16, help="of the network")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="of the network"
+    )
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--before", action="store_true", help="time the plain implementation too (minutes)")
     args = parser.parse_args()
     torch.set_num_threads(cores())
-    images, network = series(args.size, seed=0), Network(args.width)
+    images, network = series(args.size, seed=0), Network(args.width, args.precision)
     way = "compiled" if compiled("terradelta.sar", "variation.cpp") else "NumPy"
-    print(f"{args.size} x {args.size} pixels, {cores()} threads, total variation: {way}")
+    print(f"{args.size} x {args.size} pixels, {cores()} threads, total variation: {way}, {args.precision}")
     print(f"load {os.getloadavg()[0]:.1f}")
     runs: dict[str, Run] = {
         "robust, from scratch": lambda: robust_difference(images[-1], images[:-1], NUMBERS),

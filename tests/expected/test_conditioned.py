@@ -9,6 +9,7 @@ import torch
 from terradelta.errors import ConfigError, InputError
 from terradelta.expected.conditions import FEATURES, GROUPS
 from terradelta.expected.inputs import Inputs
+from terradelta.expected.networks import conditioned, summary
 from terradelta.expected.networks.conditioned import ConditionedUNet, ConditionedUNetConfig
 
 SMALL = ConditionedUNetConfig(width=4, embedding=8)
@@ -93,6 +94,37 @@ def test_it_takes_any_number_of_previous_images_and_missing_ones_do_not_count():
     )
     for one, other in zip(net(inputs), net(more), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    ("width", "time", "batch", "size"), [(16, 10, 1, (70, 83)), (4, 1, 2, (9, 5)), (24, 3, 2, (40, 40))]
+)
+def test_compiled_it_gives_what_is_learnt_with(width, time, batch, size, monkeypatch):
+    inputs = made_up(time=time, batch=batch, size=size)
+    inputs.valid[..., 2:5, 1:4] = False
+    inputs.images[..., 3, 2] = float("nan")
+    inputs.state.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
+    net = shaken(ConditionedUNetConfig(width=width, embedding=8))
+    learning = [part.detach() for part in net(inputs)]
+    with torch.no_grad():
+        if not summary.available(inputs.images):
+            pytest.skip("there is no C++ compiler")
+        compiled = net(inputs)
+        monkeypatch.setattr(conditioned, "available", lambda _: False)
+        plain = net(inputs)
+    doubled = Inputs(*(part.double() if part.is_floating_point() else part for part in inputs))
+    exact = [part.detach() for part in net.double()(doubled)]
+    for one, two, three, true in zip(learning, compiled, plain, exact, strict=True):
+        rounding = (one - true).abs().max() + 1e-6 * true.abs().max()
+        assert (two - true).abs().max() <= 4 * rounding
+        assert (three - true).abs().max() <= 4 * rounding
+
+
+def test_without_a_compiler_it_goes_on(monkeypatch):
+    monkeypatch.setattr(summary, "_library", lambda: None)
+    with torch.inference_mode():
+        assert not summary.available(torch.zeros(1))
+        assert torch.isfinite(shaken()(made_up()).mean).all()
 
 
 @pytest.mark.parametrize("group", list(GROUPS))

@@ -82,6 +82,29 @@ def test_a_run_folder_is_a_model_too(tmp_path: Path) -> None:
     assert torch.equal(next(again.network.parameters()), next(model.network.parameters()))
 
 
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_bfloat16_is_near_and_stays_out_of_the_files(tmp_path: Path, name: str) -> None:
+    model, sample = _model(name), sample_of(3)
+    mean, sigma = model.expected_db(sample)
+    model.precision = "bfloat16"
+    near, near_sigma = model.expected_db(sample)
+    assert 0 < abs(near - mean).max() < 0.3  # dB
+    assert near.dtype == np.float32
+    if sigma is not None and near_sigma is not None:
+        np.testing.assert_allclose(near_sigma, sigma, rtol=0.05)
+    model.save_pretrained(tmp_path)
+    assert ExpectedImage.from_pretrained(tmp_path).precision == "float32"
+    again = ExpectedImage.from_pretrained(tmp_path, precision="bfloat16")
+    np.testing.assert_array_equal(again.expected_db(sample)[0], near)
+
+
+def test_a_precision_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="precision is 'int8'; choose from float32, bfloat16, float16"):
+        _model(precision="int8")
+    with pytest.raises(InputError, match="float16, which needs a GPU"):
+        _model(precision="float16").expected_db(sample_of(0))
+
+
 class Plain(torch.nn.Module):
     """Expects the last image, with a third of the half width as standard deviation."""
 

@@ -191,6 +191,9 @@ def test_a_store_gives_the_same_and_is_resumed(place: xr.DataTree, cube: Path, t
         model, cube, place["sar"]["time"].values[-2], store=tmp_path / "a.zarr", overwrite=True, **told
     )
     assert again["time"].values == place["sar"]["time"].values[-2]
+    model.precision = "bfloat16"
+    with pytest.raises(ConflictError, match="precision"):
+        predict(model, cube, place["sar"]["time"].values[-2], store=tmp_path / "a.zarr", **told)
     with pytest.raises(InputError, match="holds no expected image; choose another path"):
         predict(model, cube, "last", store=cube)
 

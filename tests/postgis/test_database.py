@@ -33,6 +33,7 @@ from terradelta.cube import (
     write_static,
     write_weather,
 )
+from terradelta.cube.files import read_json, write_json
 from terradelta.cube.layers import write_layer
 from terradelta.errors import ConflictError, InputError, SourceError, TerradeltaError
 from terradelta.sources.postgis import (
@@ -544,3 +545,76 @@ def test_commands(
     assert "land cover land in EPSG:3067: 1 mire, 1 urban" in run("check")
     assert_bit_equal(cube, tmp_path / "b.zarr")
     assert PASSWORD not in repr(DatabaseCheckSettings(database=server.url(plain)))
+
+
+def with_changes(path: Path) -> Path:
+    """A cube whose truth has a table of changes and attributes, as of simulated changes."""
+    from terradelta.workflows.simulate.truth import write_table
+
+    make_cube(path)
+    group = path / "truth" / "zarr.json"
+    write_json(group, {**(read_json(group) or {}), "attributes": {"simulated_change": {"kind": "offset"}}})
+    dates = np.array(["2020-06-01T00:00:00.000000001", "NaT"], "datetime64[ns]")
+    strength = np.array([[-2.5, 0.1], [np.nan, -np.inf]], np.float32)
+    table = xr.Dataset(
+        {
+            "kind": ("change", np.array(["offset", "Ä ' \""], object)),
+            "date": ("change", dates),
+            "strength": (("change", "band"), strength, {"units": "dB"}),
+        },
+        coords={"change": [1, 2], "band": np.array(["VV", "VH"], object)},
+    )
+    write_table(path, table)
+    return path
+
+
+def test_table_of_changes_comes_back(url: str, tmp_path: Path) -> None:
+    from terradelta.workflows.simulate.truth import read_table, write_table
+
+    source, out = with_changes(tmp_path / "a.zarr"), tmp_path / "b.zarr"
+    with Database(url, write=True) as database:
+        assert "truth/changes" in load_cube(database, source).layers
+        assert "truth/changes" not in load_cube(database, source).layers
+        export_cube(database, out)
+        export_cube(database, out)
+    assert_bit_equal(source, out)
+    table, back = read_table(source), read_table(out)
+    assert table is not None and back is not None and back.identical(table)
+    assert back["strength"].values.tobytes() == table["strength"].values.tobytes()
+    write_table(source, table.isel(change=[0]))
+    with Database(url, write=True) as database:
+        with pytest.raises(ConflictError, match=r"other changes .*another place"):
+            load_cube(database, source)
+        with pytest.raises(ConflictError, match=r"other changes.*choose another path"):
+            export_cube(database, source)
+
+
+def test_older_tables_are_brought_up(server: Server, name: str, url: str, tmp_path: Path) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE terradelta.places DROP COLUMN truth")
+        connection.execute("UPDATE terradelta.about SET version = 1")
+    with Database(url, write=True) as database:
+        with pytest.raises(SourceError, match=r"version 1, .* needs 2; .*terradelta database create"):
+            check_database(database)
+        create_schema(database)
+        create_schema(database)
+        assert "truth/changes" in load_cube(database, with_changes(tmp_path / "a.zarr")).layers
+
+
+def test_export_into_another_cube_names_it(url: str, tmp_path: Path) -> None:
+    source = make_cube(tmp_path / "a.zarr")
+    with Database(url, write=True) as database:
+        load_cube(database, source)
+        values = np.zeros(SIZE, "int16")
+        write_static(source, "layer_int16", values, overwrite=True)
+        with pytest.raises(ConflictError, match=r"a.zarr is another cube .* choose another path"):
+            export_cube(database, source)
+    np.testing.assert_array_equal(open_cube(source)["static"]["layer_int16"], values)
+
+
+def test_crs_that_is_none_is_named(url: str, tmp_path: Path) -> None:
+    from terradelta.workflows.config.database import DatabaseLandSettings
+    from terradelta.workflows.database import load_land
+
+    with pytest.raises(InputError, match=r"crs is 'EPSG:99999', .* EPSG:3067"):
+        load_land(DatabaseLandSettings(database=url, file=tmp_path / "a.gpkg", crs="EPSG:99999"))

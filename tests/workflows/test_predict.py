@@ -72,6 +72,8 @@ def test_again_does_nothing_and_other_settings_are_refused(written: Path, run: P
     run_predict(settings(run, cube, written, what_if="direction", memory="3 GB"))
     with pytest.raises(ConflictError, match="differ in time, acquisitions; choose another folder"):
         run_predict(settings(run, cube, written, what_if="direction", time="2023-06-18"))
+    with pytest.raises(ConflictError, match="differ in precision; choose another folder"):
+        run_predict(settings(run, cube, written, what_if="direction", precision="bfloat16"))
     assert before == {path: path.stat().st_mtime_ns for path in written.rglob("*") if path.is_file()}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 import typer
 from typer.testing import CliRunner
 
@@ -27,7 +28,7 @@ from terradelta.workflows.config.simulate import SimulateChangeSettings, Simulat
 from terradelta.workflows.exports import export_samples
 from terradelta.workflows.simulate import run_change, run_place
 from terradelta.workflows.simulate.cubes import change_cube
-from terradelta.workflows.simulate.recipes import choose_land
+from terradelta.workflows.simulate.recipes import ChosenLand, choose_land
 from terradelta.workflows.simulate.truth import INJECTED_KINDS, read_table, write_table
 
 DATE, UNTIL = "2020-01-20", "2020-02-03"
@@ -310,6 +311,62 @@ def test_no_forest_gives_a_copy_and_a_word(told, memory, tmp_path, caplog):
 def test_what_cannot_be_done_is_refused(told, given, error, words):
     with pytest.raises(error, match=words):
         run_change(told(**given))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"offset": "1,2,3"}, "offset has 3 values"),
+        ({"inside": "mire"}, "no layer mire; choose inside from .*forest"),
+        ({"out": "new.tif"}, r"new.tif ends in .tif, .* new.zarr"),
+        ({"kind": "statistical", "land": "wood.gpkg"}, "wood.gpkg has no area of mire"),
+    ],
+)
+def test_what_is_refused_leaves_nothing(told, tmp_path, monkeypatch, given, words):
+    monkeypatch.chdir(tmp_path)
+    wood = {"class": ["forest"], "geometry": [shapely.box(680_000, 5_611_000, 681_000, 5_612_000)]}
+    gpd.GeoDataFrame(wood, crs="EPSG:32631").to_file("wood.gpkg")
+    settings = told(**given)
+    with pytest.raises(InputError, match=words):
+        run_change(settings)
+    assert not settings.out.exists()
+
+
+def test_land_that_fails_in_the_images_leaves_nothing(told, memory, monkeypatch):
+    class Lost(LayerLand):
+        def pixels(self, areas, acquisition):
+            raise InputError("2 places; name one")
+
+    chosen = ChosenLand(Lost(memory), "lost")
+    monkeypatch.setattr("terradelta.workflows.simulate.cubes.choose_land", lambda *_: chosen)
+    with pytest.raises(InputError, match="name one"):
+        change_cube(told(kind="statistical"))
+    assert not told().out.exists()
+
+
+def test_what_is_there_is_told_with_its_cure(told, source, samples, tmp_path):
+    copied = tmp_path / "copied.zarr"
+    write_cube(place(**PLACE, changes=0), copied)
+    with pytest.raises(ConflictError, match="no copy with changes; choose another path"):
+        change_cube(told(out=copied))
+    settings = told()
+    change_cube(settings)
+    with pytest.raises(ConflictError, match=r"seed 1, now 2\); choose another path"):
+        change_cube(told(seed=2))
+    remove_tree(settings.out / "truth" / "changed")
+    with pytest.raises(ConflictError, match="not whole: remove it"):
+        change_cube(told(seed=2))
+    folder = tmp_path / "results"
+    folder.mkdir()
+    with pytest.raises(InputError, match="results is a folder, but neither a cube nor"):
+        run_change(told(source=folder))
+    with pytest.raises(InputError, match=r"new.tif ends in .tif; name a file such as x.zarr"):
+        run_change(told(source=samples, out=tmp_path / "new.tif"))
+
+
+def test_all_groups_have_one_grid(changed):
+    tree = open_cube(changed)
+    assert tree["truth"]["x"].attrs == tree["static"]["x"].attrs
 
 
 def test_cube_is_not_written_over_itself_or_another(told, source):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from terradelta.expected.inputs import Expected, Inputs
 from terradelta.expected.preparation import Preparation
 from terradelta.expected.statistics import Statistics
 from terradelta.expected.training.ranges import Ranges, beyond
+from terradelta.learning.options import Precision
 from terradelta.types import FloatArray, PathType
 
 if TYPE_CHECKING:
@@ -48,11 +50,15 @@ class ExpectedImage:
         Per feature the least and the greatest normalised value seen in training; beyond it extrapolates.
     same_orbit : bool
         Whether the previous images are those of the target's orbit only.
+    precision : str
+        Of the convolutions: ``float32``; ``bfloat16``: faster where the processor multiplies such numbers
+        itself (AVX-512 BF16, AMX, a GPU), slower elsewhere; ``float16``: on a GPU. Weights, moments and
+        results stay in float32. It says how to compute, so it is not saved with the model.
 
     Raises
     ------
     InputError
-        The network was made for another number of bands.
+        The network was made for another number of bands, or the precision is unknown.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class ExpectedImage:
         spacing: float | None = None,
         ranges: Ranges | None = None,
         same_orbit: bool = False,
+        precision: Precision = "float32",
     ) -> None:
         wanted = getattr(network, "bands", len(bands))
         if wanted != len(bands):
@@ -79,6 +86,7 @@ class ExpectedImage:
         self.previous = previous
         self.spacing = spacing
         self.same_orbit = same_orbit
+        self.precision = precision
         self.ranges: Mapping[str, tuple[float, float]] = dict(ranges or {})
 
     @classmethod
@@ -109,7 +117,13 @@ class ExpectedImage:
         return fit_expected(source, config or FitConfig(), **more)
 
     @classmethod
-    def from_pretrained(cls, folder: PathType, device: str | torch.device | None = None) -> ExpectedImage:
+    def from_pretrained(
+        cls,
+        folder: PathType,
+        device: str | torch.device | None = None,
+        *,
+        precision: Precision = "float32",
+    ) -> ExpectedImage:
         """Read what `save_pretrained` wrote.
 
         Parameters
@@ -118,6 +132,8 @@ class ExpectedImage:
             That folder, or the run folder it lies in.
         device : str, optional
             Where the network will run; CPU if left out.
+        precision : str
+            What its convolutions compute with.
 
         Returns
         -------
@@ -127,9 +143,11 @@ class ExpectedImage:
         Raises
         ------
         InputError
-            Files are missing, damaged, of another format or architecture.
+            Files are missing, damaged, of another format or architecture, or the precision is unknown.
         """
-        return model_files.read(cls, folder).to(device or "cpu")
+        model = model_files.read(cls, folder).to(device or "cpu")
+        model.precision = precision
+        return model
 
     def save_pretrained(self, folder: PathType) -> None:
         """Write ``model.safetensors`` and ``config.json``, each in one step.
@@ -145,6 +163,17 @@ class ExpectedImage:
             It cannot be written.
         """
         model_files.write(self, folder)
+
+    @property
+    def precision(self) -> Precision:
+        """What the convolutions compute with."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, name: Precision) -> None:
+        if name not in get_args(Precision):
+            raise InputError(f"precision is {name!r}; choose from {', '.join(get_args(Precision))}")
+        self._precision = name
 
     @property
     def device(self) -> torch.device:
@@ -178,14 +207,21 @@ class ExpectedImage:
         Raises
         ------
         InputError
-            Sizes do not fit the network.
+            Sizes do not fit the network, or the precision is float16 without a GPU.
         """
         home, back = self.device, inputs.images.device
         self.network.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), self._arithmetic(home.type):
             found = self.network(Inputs(*(part.to(home) for part in inputs)))
         sigma = None if found.sigma is None else found.sigma.float().to(back)
         return Expected(found.mean.float().to(back), sigma)
+
+    def _arithmetic(self, device: str) -> AbstractContextManager[Any]:
+        if self.precision == "float32":
+            return nullcontext()
+        if self.precision == "float16" and device == "cpu":
+            raise InputError("precision is float16, which needs a GPU; give bfloat16 or float32")
+        return torch.autocast(device, getattr(torch, self.precision))
 
     def decibel(self, expected: Expected, inputs: Inputs) -> tuple[FloatArray, FloatArray | None]:
         """Turn what a network says into dB of the target as observed: the scene's state is added back.

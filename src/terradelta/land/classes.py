@@ -61,7 +61,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     ('mire', 'field')
     """
     names = (classes,) if isinstance(classes, str) else tuple(classes)
-    unknown = [name for name in names if name not in CLASSES]
+    unknown = dict.fromkeys(name for name in names if name not in CLASSES)
     if unknown or not names:
         what = ", ".join(map(repr, unknown)) or "nothing"
         raise InputError(f"classes of land cover: {what} given; choose from {', '.join(CLASSES)}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,6 +92,8 @@ class VectorLand:
         told = {name: name for name in CLASSES} if classes is None else dict(classes)
         check_classes(tuple(told.values()))
         self._tree = open_tree(cube)
+        files = [paths] if isinstance(paths, str | os.PathLike) else paths
+        self._name = "land cover of " + ", ".join(Path(file).name for file in files)
         self.crs = crs_text(geobox_of(self._tree).crs)
         read = read_polygons(paths, self.crs, layer=layer, class_column=class_column, classes=told)
         self.repaired, self.skipped, self.others = read.repaired, read.skipped, read.others
@@ -114,7 +118,7 @@ class VectorLand:
         names = check_question(x, y, count, classes)
         places, index = self._index(names)
         found, distances = index.nearest(x, y, count)
-        check_found(len(found), count, names, "the file of land cover")
+        check_found(len(found), count, names, self._name)
         chosen = places[found]
         kinds = tuple(str(name) for name in self._classes[chosen])
         return Areas(tuple(self._polygons[chosen]), kinds, distances, self.crs)

@@ -29,6 +29,7 @@ __all__ = ["Polygons", "read_polygons"]
 _LOG = logging.getLogger(__name__)
 _PARQUET = (".parquet", ".geoparquet", ".pq")
 _NAMED = 12
+_KINDS = "give a GeoPackage, GeoParquet, Shapefile or GeoJSON"
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +151,7 @@ def _require_some(parts: list[_Read], files: list[Path], column: str) -> None:
     values = sorted({value for part in parts for value in part.values})
     raise SourceError(
         f"{where}: column {column!r} has none of the classes wanted, but {_listed(values)}; "
-        "tell with classes={value: class} which is which"
+        "tell which value means which class, such as 1=forest (classes; in simulate change land_classes)"
     )
 
 
@@ -175,7 +176,8 @@ def _reading(file: Path) -> Iterator[None]:
         raise
     except Exception as error:  # GDAL, Arrow and GEOS raise kinds of their own
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise SourceError(f"{file} cannot be read as polygons: {reason}") from error
+        reason = reason.split(" It might help")[0].rstrip(".;")
+        raise SourceError(f"{file} cannot be read as polygons ({reason}); {_KINDS}") from error
 
 
 def _is_parquet(file: Path) -> bool:
@@ -187,7 +189,7 @@ def _layers(file: Path, layer: str | Mapping[str, str] | None) -> dict[str | Non
     import pyogrio
 
     if not file.exists():
-        raise SourceError(f"{file} does not exist; give a GeoPackage, GeoParquet, Shapefile or GeoJSON")
+        raise SourceError(f"{file} does not exist; {_KINDS}")
     if _is_parquet(file):
         if isinstance(layer, Mapping):
             raise SourceError(f"{file} has no layers; give class_column, or a GeoPackage")

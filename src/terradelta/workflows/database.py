@@ -69,7 +69,7 @@ def load_land(settings: DatabaseLandSettings) -> str:
     with _open(settings, write=True) as database:
         found = read_polygons(
             settings.file,
-            settings.crs or _crs(database, settings.place),
+            _known(settings.crs) if settings.crs else _crs(database, settings.place),
             layer=settings.layers or settings.layer or None,
             class_column=settings.class_column,
             classes=settings.classes or {name: name for name in CLASSES},
@@ -113,6 +113,19 @@ def _open(settings: DatabaseSettings, *, write: bool = False) -> Database:
     from terradelta.sources.postgis import Database
 
     return Database(settings.database or None, schema=settings.tables, write=write)
+
+
+def _known(crs: str) -> str:
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    from terradelta.errors import InputError
+
+    try:
+        CRS.from_user_input(crs)
+    except CRSError:
+        raise InputError(f"crs is {crs!r}, which PROJ does not know; write for example EPSG:3067") from None
+    return crs
 
 
 def _crs(database: Database, place: str) -> str:

@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 from terradelta.errors import ConflictError, InputError
 from terradelta.evaluate.images.experiment import Advance, Progress
 from terradelta.evaluate.paper.jobs import Job, Judged, run_jobs
-from terradelta.evaluate.paper.lessons import lessons
+from terradelta.evaluate.paper.lessons import MAIN, lessons
 from terradelta.evaluate.paper.material import Material, gather
 from terradelta.evaluate.paper.pictures import draw_curves, draw_expectations
 from terradelta.evaluate.paper.protocol import FULL, PaperProtocol
@@ -75,7 +76,7 @@ def run(
     started = progress or _silent
     chosen = _chosen(protocol, networks)
     _mark(folder, protocol, data)
-    material = gather(data, protocol, folder / "samples", started)
+    material = gather(data, protocol, folder / "samples", started, workers=workers)
     jobs, labels = _jobs(protocol, chosen, material, None if model is None else Path(model))
     judged = _judged(jobs, material, folder, workers, threads, started)
     seconds = time.perf_counter() - begun
@@ -115,7 +116,7 @@ def _mark(folder: Path, protocol: PaperProtocol, data: PathType | None) -> None:
 def _jobs(
     protocol: PaperProtocol, chosen: Sequence[str], material: Material, model: Path | None
 ) -> tuple[list[Job], dict[str, str]]:
-    """List what is to be trained and judged, the long ones first, and what tables call it."""
+    """List what is to be trained and judged, single conditions last, and what tables call it."""
     seeds = range(protocol.seeds)
     if model is not None:
         return [Job("given", seed, model=model) for seed in seeds], {"given": _GIVEN}
@@ -124,7 +125,9 @@ def _jobs(
         jobs, labels = [Job("stored", seed) for seed in seeds], {"stored": _STORED}
     if len(material.train) and len(material.validation):
         known = lessons(protocol)
-        jobs += [Job(key, seed, known[key]) for key in chosen for seed in seeds]
+        order = sorted(product(chosen, seeds), key=lambda pair: pair[0] not in MAIN and pair[1])
+        few = range(min(protocol.ablations, protocol.seeds))
+        jobs += [Job(key, seed, known[key]) for key, seed in order if key in MAIN or seed in few]
         labels |= {key: known[key].label for key in chosen}
     if not jobs:
         raise InputError(
@@ -175,13 +178,14 @@ def _what_if(report: PaperReport, jobs: Sequence[Job], material: Material, folde
 
 
 def _losses(jobs: Sequence[Job], folder: Path) -> None:
-    """Draw the validation losses of all networks' first trainings together."""
+    """Draw the validation losses of the first trainings together, a picture for each architecture."""
     from terradelta.evaluate.training_curves import compare_curves
     from terradelta.learning.log import read_log
     from terradelta.learning.run import Run
 
     first = [job for job in jobs if job.seed == 0 and job.lesson is not None]
     runs = {job.key: read_log(Run(folder / "runs" / job.name).log) for job in first}
-    unets = {key: rows for key, rows in runs.items() if key.startswith("unet")}
-    if unets:
-        compare_curves(unets, folder / "losses")
+    for family in ("unet", "conditioned"):
+        alike = {key: rows for key, rows in runs.items() if key.startswith(family)}
+        if alike:
+            compare_curves(alike, folder / "losses" / family)

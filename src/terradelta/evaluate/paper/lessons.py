@@ -18,7 +18,7 @@ MAIN = ("unet", "unet-dry", "conditioned", "conditioned-dry")
 """Networks that are always trained; the others leave out one condition each."""
 
 _OPTIONS = TrainingOptions(
-    batch=8, learning_rate=2e-3, schedule="cosine", warmup=50, clip=1.0, pictures_every=0
+    batch=4, learning_rate=2e-3, schedule="cosine", warmup=50, clip=1.0, pictures_every=0
 )
 
 
@@ -34,13 +34,13 @@ def lessons(protocol: PaperProtocol) -> dict[str, Lesson]:
     -------
     dict
         ``unet`` is the published architecture, ``conditioned`` ours; ``...-dry`` are not told the weather;
-        ``unet-without-...`` are not told one of the six conditions.
+        ``conditioned-without-...`` are not told one of the six conditions.
 
     Examples
     --------
     >>> from terradelta.evaluate.paper.protocol import QUICK
     >>> list(lessons(QUICK))[-1]
-    'unet-without-precipitation'
+    'conditioned-without-precipitation'
     """
     options = replace(_OPTIONS, precision=protocol.precision)
     unet = Lesson(
@@ -58,7 +58,7 @@ def lessons(protocol: PaperProtocol) -> dict[str, Lesson]:
         network="conditioned",
         numbers={"width": protocol.width},
         crop=protocol.conditioned_crop,
-        options=replace(options, epochs=protocol.conditioned_epochs),
+        options=replace(options, epochs=protocol.conditioned_epochs, learning_rate=5e-3),
     )
     found = {
         "unet": unet,
@@ -67,8 +67,8 @@ def lessons(protocol: PaperProtocol) -> dict[str, Lesson]:
         "conditioned-dry": replace(conditioned, label="conditioned network, no weather", weather=False),
     }
     for name in GROUPS if protocol.ablations else ():
-        label = f"published architecture, no {name.replace('_', ' ')}"
-        found[f"unet-without-{name}"] = replace(unet, label=label, without=(name,))
+        label = f"conditioned network, no {name.replace('_', ' ')}"
+        found[f"conditioned-without-{name}"] = replace(conditioned, label=label, without=(name,))
     return found
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +25,7 @@ from terradelta.expected.samples.plans import PlannedSamples, SamplePlan, plan_s
 from terradelta.expected.samples.sample import Sample
 from terradelta.expected.samples.writing import write_samples
 from terradelta.expected.training.data import Chosen
-from terradelta.land import LayerLand
+from terradelta.land import OPEN, Areas, LayerLand
 from terradelta.types import PathType
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ _LOG = logging.getLogger(__name__)
 _PARTS: tuple[Part, ...] = ("train", "validation", "test")
 _SHARES = (0.6, 0.7)
 _VALIDATION_SHARE = 10
+_OPEN_LAND = tuple(name for name in OPEN if name != "lake")
 
 PUBLISHED_SPLIT = np.datetime64("2021-06-20", "ns")
 """The published samples for training lie before, those for the test from then on."""
@@ -62,7 +66,9 @@ class Material:
     stored: bool = False
 
 
-def gather(data: PathType | None, protocol: PaperProtocol, folder: Path, progress: Progress) -> Material:
+def gather(
+    data: PathType | None, protocol: PaperProtocol, folder: Path, progress: Progress, *, workers: int = 1
+) -> Material:
     """Make or open the samples.
 
     Parameters
@@ -75,6 +81,8 @@ def gather(data: PathType | None, protocol: PaperProtocol, folder: Path, progres
         For the samples that are made; those of an earlier run with the same numbers are used again.
     progress : callable
         Takes a label and a number of steps.
+    workers : int
+        Places that are simulated at a time, a process each.
 
     Returns
     -------
@@ -86,38 +94,49 @@ def gather(data: PathType | None, protocol: PaperProtocol, folder: Path, progres
         The data cannot be used.
     """
     if data is None:
-        return _kept("simulated places", _simulated, protocol, folder, progress)
+        make = partial(_simulated, protocol, workers, progress)
+        return _kept("simulated places", make, protocol, folder)
     place = Path(data)
     if (place / "sar").is_dir():
-        return _kept(place.name, lambda *more: _of_cube(place, *more), protocol, folder, progress)
+        return _kept(place.name, partial(_of_cube, place, protocol, progress), protocol, folder)
     return _of_samples(open_samples(place), place.name, protocol)
 
 
-def _kept(name: str, make: Any, protocol: PaperProtocol, folder: Path, progress: Progress) -> Material:
+def _kept(
+    name: str, make: Callable[[], list[list[Sample]]], protocol: PaperProtocol, folder: Path
+) -> Material:
     """Write the samples to files, unless they are there."""
     files = [folder / f"{part}.zarr" for part in _PARTS[:2]]
     files += [folder / f"test-{seed}.zarr" for seed in range(protocol.seeds)]
     if not all(file.is_dir() for file in files):
-        parts = make(protocol, progress)
+        parts = make()
         for file, samples in zip(files, parts, strict=True):
             write_samples(file, samples, overwrite=True)
     train, validation, *tests = (SampleFile(file) for file in files)
     return Material(name, train, validation, tuple(tests))
 
 
-def _simulated(protocol: PaperProtocol, progress: Progress) -> list[list[Sample]]:
-    """Simulate places one after the other and draw from each its share."""
-    from terradelta.simulate import place
-
+def _simulated(protocol: PaperProtocol, workers: int, progress: Progress) -> list[list[Sample]]:
+    """Simulate places, some at a time, and draw from each its share."""
     found: list[list[Sample]] = [[] for _ in range(2 + protocol.seeds)]
-    with progress("simulated places", protocol.places) as advance:
-        for number in range(protocol.places):
-            tree = place(seed=number, scenario=scenario(number, protocol.place_size))
-            share = _share(protocol, number)
-            for samples, more in zip(found, _drawn(tree, share, protocol, number, SPLIT), strict=True):
+    context = multiprocessing.get_context("spawn")
+    with (
+        progress("simulated places", protocol.places) as advance,
+        ProcessPoolExecutor(min(workers, protocol.places), mp_context=context) as pool,
+    ):
+        for drawn in pool.map(partial(_simulated_place, protocol), range(protocol.places)):
+            for samples, more in zip(found, drawn, strict=True):
                 samples += more
             advance(1)
     return found
+
+
+def _simulated_place(protocol: PaperProtocol, number: int) -> list[list[Sample]]:
+    """Simulate one place and draw from it, in a process of its own."""
+    from terradelta.simulate import place
+
+    tree = place(seed=number, scenario=scenario(number, protocol.place_size))
+    return _drawn(tree, _share(protocol, number), protocol, number, SPLIT)
 
 
 def _share(protocol: PaperProtocol, number: int) -> dict[Part, int]:
@@ -167,10 +186,17 @@ def _changed(
 ) -> list[Sample]:
     """Let forest turn into what the nearest open areas look like in the same image."""
     grids = [sample_grid(images, place) for place in plan.of("test")]
-    made = change_samples(
-        samples, protocol.recipe(), seed=seed, land=LayerLand(tree), areas=protocol.areas, grids=grids
-    )
+    land = _OpenLand(tree)
+    made = change_samples(samples, protocol.recipe(), seed=seed, land=land, areas=protocol.areas, grids=grids)
     return list(made)
+
+
+class _OpenLand(LayerLand):
+    """Open areas without lakes: in a small place one lake outweighs all fields, and water is 13 dB darker."""
+
+    def nearest(self, x: float, y: float, count: int, classes: Sequence[str] = _OPEN_LAND) -> Areas:
+        """Give the nearest open areas that are land."""
+        return super().nearest(x, y, count, [name for name in classes if name in _OPEN_LAND])
 
 
 def _of_samples(samples: Sequence[Sample], name: str, protocol: PaperProtocol) -> Material:

@@ -48,8 +48,8 @@ class PaperProtocol:
         Its training: epochs, and pixels on a side of what is cut out of each sample.
     precision : str
         Numbers that networks are trained with; see `TrainingOptions`.
-    ablations : bool
-        Whether networks are trained without each of the six conditions.
+    ablations : int
+        Trainings, at most `seeds`, of the conditioned network without each of the six conditions.
     areas : int
         Open areas whose backscatter a statistical change takes.
 
@@ -62,17 +62,17 @@ class PaperProtocol:
     places: int = 6
     place_size: int = 224
     size: int = 128
-    train: int = 720
-    validation: int = 72
+    train: int = 1440
+    validation: int = 96
     test: int = 144
     seeds: int = 3
     filters: int = 32
-    epochs: int = 16
+    epochs: int = 10
     width: int = 16
-    conditioned_epochs: int = 10
+    conditioned_epochs: int = 4
     conditioned_crop: int = 64
     precision: Precision = "float32"
-    ablations: bool = True
+    ablations: int = 3
     areas: int = 50
 
     def recipe(self) -> Recipe:
@@ -86,8 +86,8 @@ class PaperProtocol:
 
 FULL = PaperProtocol()
 QUICK = PaperProtocol(
-    places=2, place_size=144, size=64, train=240, validation=24, test=64, filters=16, epochs=12, width=8,
-    conditioned_epochs=10, conditioned_crop=32,
+    places=2, place_size=144, size=64, train=400, validation=40, test=64, filters=16, epochs=8, width=8,
+    conditioned_epochs=5, conditioned_crop=32,
 )  # fmt: skip
 
 

@@ -232,13 +232,22 @@ def losses_of(report: PaperReport, change: str) -> dict[str, float]:
     dict
         Condition to loss; empty if none was left out.
     """
-    whole = report.auc("unet", change) if report.has("unet") else None
-    if whole is None:
-        return {}
-    parts = {name: f"unet-without-{name}" for name in GROUPS}
-    areas = {name: report.auc(key, change) for name, key in parts.items() if report.has(key)}
-    found = {name: whole.mean - one.mean for name, one in areas.items() if one is not None}
+    found = {}
+    for name in GROUPS:
+        pairs = _pairs(report, f"conditioned-without-{name}", change)
+        if pairs:
+            found[name] = float(np.mean([whole - part for whole, part in pairs]))
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))
+
+
+def _pairs(report: PaperReport, key: str, change: str) -> list[tuple[float, float]]:
+    """Give the areas with and without a condition, of the seeds that have both."""
+
+    def areas(name: str) -> dict[int, float]:
+        return {one.seed: one.figures["threshold"][change]["standardised"]["auc"] for one in report.of(name)}
+
+    whole, part = areas("conditioned"), areas(key)
+    return [(whole[seed], part[seed]) for seed in part if seed in whole]
 
 
 def _costly(report: PaperReport) -> list[Outcome]:

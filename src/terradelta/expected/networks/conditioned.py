@@ -14,6 +14,7 @@ from torch.nn import functional
 from terradelta.errors import ConfigError, InputError
 from terradelta.expected.conditions import FEATURES, GROUPS, WEATHER
 from terradelta.expected.inputs import Expected, Inputs
+from terradelta.expected.networks.summary import Looking, available, describe
 
 __all__ = ["ConditionedUNet", "ConditionedUNetConfig"]
 
@@ -136,6 +137,13 @@ class _Film(nn.Module):
         scale, shift = self.linear(embedding)[:, :, None, None].chunk(2, dim=1)
         return torch.addcmul(x + shift, x, scale)
 
+    def within(self, layer: nn.Conv2d, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """Give weight and bias of a convolution that does both at once, for an embedding (..., number)."""
+        scale, shift = self.linear(embedding).to(layer.weight.dtype).chunk(2, dim=-1)
+        scale = 1 + scale
+        bias = shift if layer.bias is None else shift + layer.bias * scale
+        return layer.weight * scale[..., None, None, None], bias
+
 
 class _Block(nn.Module):
     """Residual block whose inner channels the conditions scale and shift; the identity at the start."""
@@ -147,8 +155,16 @@ class _Block(nn.Module):
         self.second = _silent(nn.Conv2d(channels, channels, 3, padding=1))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        inner: Tensor = functional.gelu(self.film(self.first(functional.gelu(x)), embedding))
-        return torch.add(x, self.second(inner))
+        inner: Tensor = functional.gelu(self._filmed(functional.gelu(x), embedding))
+        outer: Tensor = self.second(inner)
+        return outer.add_(x)  # in place: nothing else needs what the convolution gave
+
+    def _filmed(self, x: Tensor, embedding: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or len(x) > 1:
+            filmed: Tensor = self.film(self.first(x), embedding)
+            return filmed
+        weight, bias = self.film.within(self.first, embedding[0])
+        return functional.conv2d(x, weight, bias, padding=1)
 
 
 class _Stage(nn.ModuleList):
@@ -276,7 +292,8 @@ class ConditionedUNet(nn.Module):
         told = torch.cat([conditions, known.to(conditions.dtype)], dim=-1)
         embedding = self.embed(told[:, -1])
         summary, features = self._described(inputs, told)
-        shift, log_ratio = self._unet(features, embedding).chunk(2, dim=1)
+        corrections = self._unet(features, embedding).to(features.dtype)
+        shift, log_ratio = corrections.chunk(2, dim=1)
         number = inputs.valid.sum(1, keepdim=True).clamp(min=1).to(shift.dtype)
         wider = torch.exp(2 * inputs.state[:, self.bands :])
         variance = summary.variance * (1 + 1 / number) * wider + self.config.floor**2
@@ -285,6 +302,9 @@ class ConditionedUNet(nn.Module):
 
     def _described(self, inputs: Inputs, told: Tensor) -> tuple[_Summary, Tensor]:
         """Give the summary and what the U-Net sees; without gradients in strips that stay in the cache."""
+        if available(inputs.images):
+            with torch.autocast("cpu", enabled=False):
+                return self._described_compiled(inputs, told)
         rows, columns = inputs.images.shape[-2:]
         step = rows if torch.is_grad_enabled() else max(_STRIP // max(columns, 1), 1)
         strips = []
@@ -297,16 +317,26 @@ class ConditionedUNet(nn.Module):
         *summary, features = (torch.cat(parts, dim=-2) for parts in zip(*strips, strict=True))
         return _Summary(*summary), features
 
+    def _described_compiled(self, inputs: Inputs, told: Tensor) -> tuple[_Summary, Tensor]:
+        likeness = self._likeness(told)
+        weights, biases = self.look_film.within(self.look, likeness)
+        logits = self.weigh_conditions(likeness).squeeze(-1) + self.weigh.bias
+        looking = Looking(weights, biases, self.weigh.weight.flatten(), logits)
+        parts = describe(inputs.images, inputs.valid, looking, _UNIT)
+        summary = _Summary(parts.mean, parts.variance, parts.seen)
+        plain = _Summary(parts.plain_mean, parts.plain_variance, parts.seen)
+        return summary, self._features(inputs, summary, plain, parts.looks)
+
     def _described_whole(self, inputs: Inputs, told: Tensor) -> tuple[Tensor, ...]:
         # chosen, not multiplied: what stands where there is no data may be NaN
         inputs = inputs._replace(images=torch.where(inputs.valid.unsqueeze(2), inputs.images, 0.0))
-        summary, looks = self._summary(inputs, told)
-        return (*summary, self._features(inputs, summary, looks))
-
-    def _features(self, inputs: Inputs, summary: _Summary, looks: Tensor) -> Tensor:
-        """Put together what the U-Net sees, each of order one."""
         plain = _moments(inputs.images, inputs.valid.unsqueeze(2).to(inputs.images.dtype))
-        last = (inputs.images[:, -1] - summary.mean) * inputs.valid[:, -1:].to(summary.mean.dtype)
+        summary, looks = self._summary(inputs, told, plain)
+        return (*summary, self._features(inputs, summary, plain, looks))
+
+    def _features(self, inputs: Inputs, summary: _Summary, plain: _Summary, looks: Tensor) -> Tensor:
+        """Put together what the U-Net sees, each of order one."""
+        last = torch.where(inputs.valid[:, -1:], inputs.images[:, -1] - summary.mean, 0.0)
         offset, inflation = inputs.state.chunk(2, dim=1)
         parts = [
             looks,
@@ -336,13 +366,17 @@ class ConditionedUNet(nn.Module):
         if inputs.images.shape[1] < 1:
             raise InputError("there is no previous image; give one or more")
 
-    def _summary(self, inputs: Inputs, told: Tensor) -> tuple[_Summary, Tensor]:
+    def _likeness(self, told: Tensor) -> Tensor:
+        """Compare the conditions of each previous image with the target's."""
+        target = told[:, -1:].expand(-1, told.shape[1] - 1, -1)
+        likeness: Tensor = self.compare(torch.cat([told[:, :-1], target], dim=-1))
+        return likeness
+
+    def _summary(self, inputs: Inputs, told: Tensor, plain: _Summary) -> tuple[_Summary, Tensor]:
         """Weigh the previous images against each other, by their conditions and by what is seen in them."""
         batch, time, bands, rows, columns = inputs.images.shape
-        target = told[:, -1:].expand(-1, time, -1)
-        likeness = self.compare(torch.cat([told[:, :-1], target], dim=-1))
+        likeness = self._likeness(told)
         valid = inputs.valid.unsqueeze(2).to(inputs.images.dtype)
-        plain = _moments(inputs.images, valid)
         seen = torch.cat(
             [(inputs.images - plain.mean[:, None]) * valid / _UNIT, inputs.images * valid, valid], dim=2
         )

@@ -73,7 +73,7 @@ def predict(
     Parameters
     ----------
     model : ExpectedImage
-        A trained network with its statistics and preparation.
+        A trained network with its statistics and preparation, and the precision to compute with.
     cube : DataTree or path
         The place.
     time : str or datetime64
@@ -245,6 +245,7 @@ class _Job:
             "previous": list(chosen.previous),
             "network": type(model.network).__name__,
             "model": identity(model),
+            "precision": model.precision,
             "preparation": json.dumps(model.preparation.to_dict(), sort_keys=True),
         }
 
@@ -255,6 +256,7 @@ class _Job:
         values, known = self._model.statistics.features(told)
         return {
             "model": identity(self._model),
+            "precision": self._model.precision,
             "images": [list(image) for image in chosen.acquired],
             "cube": reader.images.digest(chosen.acquired),
             "grid": grid_document(reader.images.geobox),

@@ -15,11 +15,12 @@ from terradelta.cube.schema import SERIES
 from terradelta.cube.series import open_series
 from terradelta.cube.store import create_cube, read_header
 from terradelta.cube.weather import write_weather
-from terradelta.errors import SourceError
+from terradelta.errors import ConflictError, SourceError
 from terradelta.sources.postgis.images import Key, column_names, key_of, stored_rows
 from terradelta.sources.postgis.places import Place, find_place
 from terradelta.sources.postgis.schema import PIXEL_TABLES, require_schema
 from terradelta.sources.postgis.tiles import Frame, StoredImage
+from terradelta.sources.postgis.truth import export_truth
 from terradelta.sources.postgis.weather import read_weather
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def export_cube(
     found = find_place(database, place)
     create_cube(path, found.geobox, name=found.cube_name)
     for kind, name, image, attributes in _layers(database, found):
-        write_layer(path, kind, name, image, attributes)
+        _write_layer(Path(path), found, kind, name, image, attributes)
+    export_truth(database, found, path)
     weather = read_weather(database, found)
     if weather is not None:
         write_weather(path, weather)
@@ -87,6 +89,18 @@ def export_cube(
         done += len(missing)
         _require_digests(path, group, some)
     return Path(path)
+
+
+def _write_layer(
+    path: Path, place: Place, kind: str, name: str, image: StoredImage, attributes: dict[str, Any]
+) -> None:
+    try:
+        write_layer(path, kind, name, image, attributes)
+    except ConflictError as error:
+        reason = str(error).rpartition(";")[0]
+        raise ConflictError(
+            f"{path} is another cube than the place {place.name!r} ({reason}); choose another path"
+        ) from None
 
 
 def _told(

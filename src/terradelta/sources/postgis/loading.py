@@ -19,6 +19,7 @@ from terradelta.sources.postgis.images import Key, add_row, column_names, key_of
 from terradelta.sources.postgis.places import Place, add_place
 from terradelta.sources.postgis.schema import PIXEL_TABLES, require_schema
 from terradelta.sources.postgis.tiles import Frame, image_digest, write_tiles
+from terradelta.sources.postgis.truth import load_truth
 from terradelta.sources.postgis.weather import load_weather
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def load_cube(
     report = LoadReport(found.name)
     tree = open_cube(header.path)
     layers = _load_layers(database, found, tree)
+    layers += ("truth/changes",) if load_truth(database, found, tree) else ()
     days = load_weather(database, found, tree["weather"].to_dataset()) if "weather" in tree.children else 0
     report = replace(report, layers=layers, weather=days)
     groups = [series for name in SERIES if (series := open_series(header, name)) is not None]

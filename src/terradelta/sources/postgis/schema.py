@@ -23,8 +23,8 @@ __all__ = [
     "require_schema",
 ]
 
-VERSION = 1
-"""Version of the tables; those of a newer one are refused."""
+VERSION = 2
+"""Version of the tables; those of a newer one are refused, older ones brought up by `create_schema`."""
 
 EXTENSIONS = ("postgis", "postgis_raster")
 """What the database must have besides PostgreSQL itself."""
@@ -39,7 +39,7 @@ _SINGLE: dict[str, LiteralString] = {
     "about": "version integer PRIMARY KEY, created timestamptz NOT NULL DEFAULT now()",
     "places": (
         "place serial PRIMARY KEY, name text NOT NULL UNIQUE, cube_name text NOT NULL, crs text NOT NULL, "
-        "srid integer NOT NULL, grid json NOT NULL, weather json"
+        "srid integer NOT NULL, grid json NOT NULL, weather json, truth json"
     ),
     "acquisitions": (
         "acquisition bigserial PRIMARY KEY, place integer NOT NULL REFERENCES {places}, "
@@ -76,7 +76,7 @@ TABLES = (*_SINGLE, *_TILES, "land", *AREA_TABLES)
 
 
 def create_schema(database: Database, *, reader: str | None = None) -> None:
-    """Make the extensions, the schema and all tables, as far as they are missing.
+    """Make the extensions, the schema and all tables, as far as they are missing; bring older tables up.
 
     The topographic layers are one table per class, as national databases have them; they are the partitions
     of one table ``land``, so that one statement finds the nearest areas over several classes by index.
@@ -101,8 +101,11 @@ def create_schema(database: Database, *, reader: str | None = None) -> None:
         for name in EXTENSIONS:
             _create_extension(connection, database, name)
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(database.schema)))
-        if _version(connection, database) is None:
+        version = _version(connection, database)
+        if version is None:
             _create_tables(connection, database)
+        elif version < VERSION:
+            _bring_up(connection, database)
         if reader:
             _grant(connection, database, reader)
 
@@ -120,7 +123,7 @@ def require_schema(database: Database) -> None:
     Raises
     ------
     SourceError
-        An extension or a table is missing; it is named with the command that makes it.
+        An extension or a table is missing, or the tables are older; the command that cures it is named.
     InputError
         The tables are of a newer version.
     """
@@ -144,9 +147,21 @@ def require_schema(database: Database) -> None:
             raise SourceError(
                 f"the {database.address} lacks the {named}{more}; make it with `terradelta database create`"
             )
-        _version(connection, database)
+        version = _version(connection, database) or 0
+        if version < VERSION:
+            raise SourceError(
+                f"the {database.address} has tables of version {version}, this terradelta needs {VERSION}; "
+                "bring them up with `terradelta database create`"
+            )
 
     database.run(work)
+
+
+def _bring_up(connection: Connection, database: Database) -> None:
+    """Add what version 2 has and version 1 has not."""
+    words = {"places": database.table("places"), "about": database.table("about")}
+    _run(connection, "ALTER TABLE {places} ADD COLUMN IF NOT EXISTS truth json", **words)
+    _run(connection, "INSERT INTO {about} (version) VALUES ({two})", two=sql.Literal(VERSION), **words)
 
 
 def _create_extension(connection: Connection, database: Database, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -88,5 +88,10 @@ class PredictSettings(Settings):
     )
     device: str | None = Field(
         None, description="Where the network runs, for example cpu or cuda; empty: a GPU if there is one."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Numbers of the network's convolutions; bfloat16 is faster where the processor or GPU "
+        "has it built in, and changes values a little.",
     )
     overwrite: bool = Field(False, description="Replace results of other settings or inputs.")

@@ -56,7 +56,8 @@ class SimulateChangeSettings(Settings):
 
     source: Path = Field(description="Cube, samples (Zarr), or TFRecord file of the published data set.")
     out: Path = Field(
-        description="Cube or samples to write: samples as Zarr (.zarr) or as TFRecord (any other suffix)."
+        description="Cube or samples to write: a cube as a folder (.zarr); samples as "
+        "Zarr (.zarr) or as TFRecord (.tfrecord, .tfrecord.GZIP, .tfrecord.zlib)."
     )
     kind: Literal["offset", "statistical", "gaussian", "texture"] = Field(
         "offset",

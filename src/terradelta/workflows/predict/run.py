@@ -64,7 +64,9 @@ def run_predict(settings: PredictSettings, progress: Progress = no_progress) -> 
     from terradelta.expected import ExpectedImage
     from terradelta.expected.prediction.scenarios import cases_of, require_told
 
-    model = ExpectedImage.from_pretrained(settings.run, device_of(settings.device))
+    model = ExpectedImage.from_pretrained(
+        settings.run, device_of(settings.device), precision=settings.precision
+    )
     if settings.what_if:
         require_told(model, cases_of(settings.what_if))
     job = _Job(settings, model, open_cube(settings.cube), progress)

@@ -11,6 +11,7 @@ from terradelta.cube.files import read_json
 from terradelta.errors import InputError
 from terradelta.workflows.progress import Progress, no_progress
 from terradelta.workflows.simulate.pictures import draw_changes, write_picture
+from terradelta.workflows.simulate.samples import holds_samples
 from terradelta.workflows.simulate.telling import summary_line
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def run_change(settings: SimulateChangeSettings, progress: Progress = no_progres
     attributes = (read_json(settings.source / "zarr.json") or {}).get("attributes", {})
     if "terradelta_schema" in attributes:
         return _run_cube(settings, progress)
+    if settings.source.is_dir() and not holds_samples(settings.source):
+        raise InputError(
+            f"{settings.source} is a folder, but neither a cube nor finished samples; name a cube, samples "
+            "(Zarr) or a TFRecord file"
+        )
     return _run_samples(settings, progress)
 
 

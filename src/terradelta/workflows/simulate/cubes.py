@@ -13,11 +13,12 @@ from terradelta.cube.arrays import write_grid
 from terradelta.cube.files import read_json, storage_errors, write_json
 from terradelta.cube.layers import write_layer
 from terradelta.cube.locking import exclusive
-from terradelta.cube.store import group_document
+from terradelta.cube.store import group_document, read_header
 from terradelta.cube.transfer import acquisitions_of
 from terradelta.errors import ConflictError, CubeError, InputError
 from terradelta.land import Acquisition
 from terradelta.sar.decibel import to_db
+from terradelta.simulate.injected.single import check_recipe
 from terradelta.workflows.progress import Progress, no_progress
 from terradelta.workflows.simulate.recipes import ChosenLand, choose_land, recipe_of
 from terradelta.workflows.simulate.series import ChangedImages, When
@@ -38,6 +39,7 @@ __all__ = ["ChangedCube", "change_cube"]
 
 _LOG = logging.getLogger(__name__)
 _MARK = "simulated_change"
+_SUFFIXES = ("", ".zarr")
 
 
 class ChangedCube(NamedTuple):
@@ -79,7 +81,8 @@ def change_cube(settings: SimulateChangeSettings, progress: Progress = no_progre
     Raises
     ------
     InputError
-        No forest is known, or no image is taken while the changes are seen.
+        No forest is known, no image is taken while the changes are seen, or a setting does not fit the
+        images; all of that is found out before anything is written.
     ConflictError
         Another cube is there, or one with other changes.
     LockedError, StorageError
@@ -89,25 +92,19 @@ def change_cube(settings: SimulateChangeSettings, progress: Progress = no_progre
     tree = open_cube(settings.source)
     if "sar" not in tree.children:
         raise CubeError(f"{settings.source} holds no radar images; changes are put into these")
+    bands = tuple(str(band) for band in tree["sar"].to_dataset()["band"].values)
     recipe, when = recipe_of(settings, cube=True), _when(settings, tree)
+    check_recipe(recipe, len(bands), targetless=False)
     land = _land(settings, tree, recipe)
-    allowed = _allowed(settings, tree, land)
     mark = _mark(settings, recipe, when, land)
-    create_cube(settings.out, geobox_of(tree), name=str(tree.attrs.get("name", "")))
-    _claim(settings.out, tree, mark)
-    images = ChangedImages(
-        tree["sar"].to_dataset(),
-        allowed,
-        recipe,
-        seed=settings.seed,
-        when=when,
-        targets=_targets(settings, tree, land, allowed, recipe),
-    )
+    _require_free(settings.out, tree, mark)
+    images = _images(settings, tree, land, recipe, when)
+    _create(settings.out, tree)
+    _claim(settings.out, mark)
     if images.drawn.why:
         _LOG.warning("%s: %s", settings.out, images.drawn.why)
     _copy(tree, settings.out, images, progress)
     truth = InjectedTruth(images.mask, images.changes(), *when)
-    bands = tuple(str(band) for band in tree["sar"].to_dataset()["band"].values)
     _write_truth(tree, settings, truth, bands)
     return ChangedCube(images, truth, bands)
 
@@ -115,6 +112,24 @@ def change_cube(settings: SimulateChangeSettings, progress: Progress = no_progre
 def _check_paths(settings: SimulateChangeSettings) -> None:
     if settings.source.resolve() == settings.out.resolve():
         raise InputError(f"{settings.out} is the cube to copy itself; name another one to write")
+    if settings.out.suffix not in _SUFFIXES:
+        raise InputError(
+            f"{settings.out} ends in {settings.out.suffix}, but a cube with changes becomes a cube; "
+            f"name a folder such as {settings.out.stem}.zarr"
+        )
+
+
+def _images(
+    settings: SimulateChangeSettings, tree: xr.DataTree, land: ChosenLand, recipe: Recipe, when: When
+) -> ChangedImages:
+    """Draw the changes, and read what one image shall look like: what is missing is told before work."""
+    allowed = _allowed(settings, tree, land)
+    targets = _targets(settings, tree, land, allowed, recipe)
+    sar = tree["sar"].to_dataset()
+    images = ChangedImages(sar, allowed, recipe, seed=settings.seed, when=when, targets=targets)
+    if targets is not None and images.drawn.centres:
+        targets(int(np.argmax(images.share)))
+    return images
 
 
 def _when(settings: SimulateChangeSettings, tree: xr.DataTree) -> When:
@@ -141,22 +156,43 @@ def _mark(settings: SimulateChangeSettings, recipe: Recipe, when: When, land: Ch
     return told
 
 
-def _claim(cube: Path, tree: xr.DataTree, mark: dict[str, Any]) -> None:
+def _create(cube: Path, tree: xr.DataTree) -> None:
+    create_cube(cube, geobox_of(tree), name=str(tree.attrs.get("name", "")))
+
+
+def _require_free(cube: Path, tree: xr.DataTree, mark: dict[str, Any]) -> None:
+    """Refuse what is there and cannot be gone on with."""
+    if cube.exists():
+        _create(cube, tree)
+        _is_marked(cube, mark)
+
+
+def _claim(cube: Path, mark: dict[str, Any]) -> None:
     """Mark a new cube with its changes, and refuse one that has others or was made otherwise."""
     folder = cube / "truth"
     with storage_errors(cube), exclusive(cube):
-        stored = read_json(folder / "zarr.json")
-        if stored is None:
-            if (cube / "sar" / "zarr.json").exists():
-                raise ConflictError(f"{cube} is there, and is no copy with changes; choose another path")
-            write_grid(folder, geobox_of(tree))
+        if not _is_marked(cube, mark):
+            write_grid(folder, read_header(cube).geobox)
             write_json(folder / "zarr.json", group_document({_MARK: mark}))
-            return
+
+
+def _is_marked(cube: Path, mark: dict[str, Any]) -> bool:
+    """Tell whether a cube is a copy with these changes; False = still empty."""
+    stored = read_json(cube / "truth" / "zarr.json")
+    if stored is None:
+        if (cube / "sar" / "zarr.json").exists():
+            raise ConflictError(f"{cube} is there, and is no copy with changes; choose another path")
+        return False
     known = stored.get("attributes", {}).get(_MARK)
+    if known is None:
+        raise ConflictError(f"{cube} is there, and is no copy with changes; choose another path")
     if known != mark:
-        other = [key for key in mark if (known or {}).get(key) != mark[key]]
-        values = ", ".join(f"{key} {(known or {}).get(key)!r}, now {mark[key]!r}" for key in other[:3])
-        raise ConflictError(f"{cube} holds other changes ({values}); choose another path")
+        other = [key for key in mark if known.get(key) != mark[key]]
+        values = ", ".join(f"{key} {known.get(key)!r}, now {mark[key]!r}" for key in other[:3])
+        whole = (cube / "truth" / "changed" / "zarr.json").exists()
+        cure = "choose another path" if whole else "it is not whole: remove it, or choose another path"
+        raise ConflictError(f"{cube} holds other changes ({values}); {cure}")
+    return True
 
 
 def _land(settings: SimulateChangeSettings, tree: xr.DataTree, recipe: Recipe) -> ChosenLand:
@@ -175,13 +211,20 @@ def _allowed(settings: SimulateChangeSettings, tree: xr.DataTree, land: ChosenLa
     elif settings.inside == "forest" and land.source is not None:
         allowed = np.asarray(land.source.forest(geobox_of(tree)))
     else:
-        raise InputError(
-            f"{settings.source} has no layer {settings.inside}, and no land cover is given; write the layer "
-            "(terradelta.cube.write_static), or give land or database"
-        )
+        raise _no_layer(settings, [] if static is None else list(map(str, static.data_vars)))
     if "truth" in tree.children and "changed" in tree["truth"]:
         allowed &= tree["truth"]["changed"].values == 0
     return allowed
+
+
+def _no_layer(settings: SimulateChangeSettings, known: list[str]) -> InputError:
+    has = f"{settings.source} has no layer {settings.inside}"
+    if settings.inside == "forest":
+        return InputError(
+            f"{has}, and no land cover is given; write the layer (terradelta.cube.write_static), or give "
+            "land or database"
+        )
+    return InputError(f"{has}; choose inside from {', '.join(known) or 'layers that you write first'}")
 
 
 def _targets(

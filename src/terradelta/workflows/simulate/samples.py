@@ -86,8 +86,7 @@ def change_sample_files(settings: SimulateChangeSettings, progress: Progress = n
     InputError, ConflictError, StorageError
         As of `ChangedSamples`, `write_samples` and `export_samples`.
     """
-    if settings.source.resolve() == settings.out.resolve():
-        raise InputError(f"{settings.out} is the file to read itself; name another one to write")
+    _check_out(settings)
     log = _Told()
     samples = ChangedSamples(
         _samples(settings.source),
@@ -102,6 +101,21 @@ def change_sample_files(settings: SimulateChangeSettings, progress: Progress = n
         count = _write(settings, samples)
     log.tell()
     return ChangedFile(count, _whole(settings.out) if settings.out.suffix == ".zarr" else log, log.shown)
+
+
+def _check_out(settings: SimulateChangeSettings) -> None:
+    out = settings.out
+    if settings.source.resolve() == out.resolve():
+        raise InputError(f"{out} is the file to read itself; name another one to write")
+    if out.suffix == ".zarr":
+        return
+    if out.suffix.lower() not in _SUFFIXES:
+        ends = f"ends in {out.suffix}" if out.suffix else "has no suffix"
+        raise InputError(f"{out} {ends}; name a file such as x.zarr, x.tfrecord or x.tfrecord.GZIP")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder; name a file such as x.zarr or x.tfrecord.GZIP")
+    if out.exists() and not settings.overwrite:
+        raise InputError(f"{out} is there; choose another path or give --overwrite")
 
 
 def _whole(file: Path) -> ChangeLog:
@@ -126,9 +140,5 @@ def _write(settings: SimulateChangeSettings, samples: ChangedSamples) -> int:
     out = settings.out
     if out.suffix == ".zarr":
         return write_samples(out, samples, precision=settings.precision, overwrite=settings.overwrite)
-    if out.is_dir():
-        raise InputError(f"{out} is a folder; name a file such as x.zarr or x.tfrecord.GZIP")
-    if out.exists() and not settings.overwrite:
-        raise InputError(f"{out} is there; choose another path or give --overwrite")
-    export_samples(iter(samples), out, _SUFFIXES.get(out.suffix.lower(), "gzip"))
+    export_samples(iter(samples), out, _SUFFIXES[out.suffix.lower()])
     return len(samples)
