@@ -18,7 +18,7 @@ __all__ = ["Expectation", "draw_curves", "draw_expectations"]
 _INK, _FAINT, _LINE = "#22282d", "#6b747b", "#dfe3e6"
 _OURS, _DRY, _CONDITIONED, _PLAIN = "#c2410c", "#e9a178", "#2f6f4f", "#35566f"
 _CHOICES = ("#35566f", "#5b8fb0", "#9bb4c4")
-_TITLES = {"shift": "offset change, −2.5 dB", "stored": "statistical change"}
+_TITLES = {"shift": "Offset change, −2.5 dB", "stored": "Statistical change"}
 _RATES = np.linspace(0, 1, 201)
 _REACH = 3.0
 
@@ -59,7 +59,7 @@ def draw_curves(report: PaperReport) -> bytes:
         (first, way, LABELS[way], colour, "-") for way, colour in zip(CONVENTIONAL, _CHOICES, strict=True)
     ]
     panels = [("Choice of the previous image", report.changes[0], choices)]
-    panels += [(_TITLES[change].capitalize(), change, _lines(report, first)) for change in report.changes]
+    panels += [(_TITLES[change], change, _lines(report, first)) for change in report.changes]
     if report.has("unet-dry"):
         panels.append(("Without weather", report.changes[0], _dry(report, first)))
     figure = Figure(figsize=(5.2 * len(panels), 5.6), facecolor="white", layout="constrained")
