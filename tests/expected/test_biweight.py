@@ -116,7 +116,8 @@ def test_many_sets_equal_one_by_one(threads, monkeypatch):
     known = np.isfinite(values[2]) & np.isfinite(design).all(axis=1)
     x, y = design[known], values[2, known]
     starts = (y, y - x @ np.linalg.lstsq(x, y, rcond=None)[0])
-    slow, scale = min((slow_reweighting(x, y, one, 2.5, 8) for one in starts), key=lambda fit: fit[1])
+    first, second = (slow_reweighting(x, y, one, 2.5, 8) for one in starts)
+    slow, scale = second if second[1] < 0.7 * first[1] else first
     found = biweight_regressions(design, values)[2]
     np.testing.assert_allclose(found.coefficients, slow, atol=1e-6)
     assert found.scale == pytest.approx(scale, abs=1e-6)

@@ -48,6 +48,7 @@ from terradelta.sources.postgis import (
 )
 from terradelta.sources.postgis.address import read_address
 from terradelta.sources.postgis.rasters import from_wkb, pack, to_wkb, unpack
+from terradelta.sources.postgis.schema import VERSION
 
 WRONG = "gue" + "ss"
 SIZE = (270, 300)
@@ -531,7 +532,7 @@ def test_commands(
         return capsys.readouterr().out
 
     monkeypatch.setenv("TERRADELTA_DATABASE", server.url(plain))
-    assert "tables of version 1" in run("create", "--reader", READER)
+    assert f"tables of version {VERSION}" in run("create", "--reader", READER)
     assert "place there: 5 acquisitions added" in run("load", cube, "--place", "there")
     shapes = gpd.GeoDataFrame(
         {"kind": ["suo", "talo"]}, geometry=shapely.box([0, 5], 0, [1, 9], 1).tolist(), crs="EPSG:3067"

@@ -323,7 +323,7 @@ def with_geometry(conditions: Conditions, *, heading: float, incidence: float) -
 
     Examples
     --------
-    >>> with_geometry(Conditions.unknown(1), heading=-166.0, incidence=38.0).heading.tolist()
+    >>> with_geometry(Conditions.unknown(2), heading=-166.0, incidence=38.0).heading.tolist()
     [nan, -166.0]
     """
     return replace(

@@ -87,7 +87,7 @@ class PaperProtocol:
 FULL = PaperProtocol()
 QUICK = PaperProtocol(
     places=2, place_size=144, size=64, train=400, validation=40, test=64, filters=16, epochs=8, width=8,
-    conditioned_epochs=5, conditioned_crop=32,
+    conditioned_epochs=5, conditioned_crop=32, ablations=1,
 )  # fmt: skip
 
 
