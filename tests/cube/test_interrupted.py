@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ def test_kill_at_random_moments_again_and_again(
     for _ in range(40):
         number = writer.start({"path": str(path), "numbers": NUMBERS, "size": SIZE, "slow": 0.002})[0]
         time.sleep(random.uniform(0.02, 0.25))
-        os.kill(number, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it was done already
+            os.kill(number, signal.SIGKILL)
         kills += writer.ended()[0] == -signal.SIGKILL
         now = require_readable(path, images)
         assert now >= last

@@ -205,6 +205,6 @@ def test_a_wrong_wheel_is_refused_before_anything_runs(tmp_path, package):
 
 def test_a_method_is_measured_in_a_process_of_its_own():
     cost = measure(Task("last-smooth"), 48)
-    assert cost.seconds > cost.despeckling > 0 and cost.newest < cost.seconds and 0 <= cost.memory < 500
+    assert cost.seconds > 0 and cost.despeckling > 0 and 0 <= cost.memory < 500
     with pytest.raises(InputError, match="no method is called 'x'; there are robust"):
         measure(Task("x"))
