@@ -22,6 +22,7 @@ export PYTHONNOUSERSITE := 1
 BENCH_cube := --size 512 --dates 4 --repeats 1
 BENCH_omnibus := --size 256 --dates 10 20 --repeat 1
 BENCH_monitor := --areas 32 48 --growth-years 0.8 --series 0.8 0.9
+BENCH_transfer := --batch 1 --windows 2 --steps 8
 BENCH_unet := --preset tiny --size 64 --repeat 1 --precision float32 bfloat16
 BENCH_tfrecord := --size 128 --repeat 1
 BENCH_urban := --strides 5 --frames 90 --repeat 1 --few 2

@@ -68,7 +68,7 @@ def test_a_step_is_the_loss_and_remembers_the_conditions() -> None:
 
 
 def test_learning_rate_warms_up_and_falls_as_a_cosine() -> None:
-    from terradelta.expected.training.task import _Rate
+    from terradelta.learning.schedule import _Rate
 
     rate = _Rate(TrainingOptions(warmup=4, schedule="cosine"), 104)
     assert [rate(step) for step in range(4)] == [0.2, 0.4, 0.6, 0.8]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from terradelta.errors import InputError
+from terradelta.urban.unrolling import unrolled
 
 __all__ = ["ConvBlock", "ConvLSTM", "hard_sigmoid", "real_steps"]
 
@@ -141,11 +142,29 @@ class ConvLSTM(nn.Module):
         tuple of Tensor
             Last hidden state and last cell state, (B, filters, Y, X) each.
         """
-        size = (x.shape[0], self.filters, *x.shape[3:])
-        last = (x.new_zeros(size), x.new_zeros(size))
-        for state in self.states(x, length, masks):
-            last = state
-        return last
+        real = real_steps(length, x.shape[1])
+        return self.remember(x.transpose(0, 1)[real.T], real, masks)
+
+    def remember(self, packed: Tensor, real: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Do what `forward` does, with real steps only.
+
+        Parameters
+        ----------
+        packed : Tensor
+            (P, channels, Y, X), first step first, and within a step in the order of the sequences.
+        real : Tensor
+            (B, T) bool, P of them true; in every sequence they come first.
+        masks : Tensor, optional
+            As in `forward`.
+
+        Returns
+        -------
+        tuple of Tensor
+            As of `forward`.
+        """
+        if masks is None and self.training and self.dropout > 0:
+            masks = self._draw_masks(self.state.weight.new_empty(len(real), self.filters, *packed.shape[2:]))
+        return unrolled(self.input(packed), self.state.weight, real, masks)
 
     def states(
         self, x: Tensor, length: Tensor, masks: Tensor | None = None
@@ -159,12 +178,13 @@ class ConvLSTM(nn.Module):
         x = x[:, : real.shape[1]]
         gates = x.new_zeros(*real.shape, 4 * self.filters, *x.shape[3:])
         gates[real] = self.input(x[real]).to(gates.dtype)
+        gates_of = gates.unbind(1)  # one by one would give each a gradient of the size of all
         hidden = cell = x.new_zeros(batch, self.filters, *x.shape[3:])
         if masks is None and self.training and self.dropout > 0:
             masks = self._draw_masks(hidden)
         for step in range(real.shape[1]):
             now = real[:, step, None, None, None]
-            seen = gates[:, step] + self._recurrent(hidden, masks)
+            seen = gates_of[step] + self._recurrent(hidden, masks)
             new_hidden, new_cell = _remember(seen, cell)
             hidden, cell = torch.where(now, new_hidden, hidden), torch.where(now, new_cell, cell)
             yield hidden, cell

@@ -45,14 +45,12 @@ class Branch(nn.Module):
         Padded steps reach neither the result nor, in training, the statistics of the normalisation.
         """
         real = real_steps(length, x.shape[1])
-        packed = x[real]
-        if len(packed):
-            for block in self.blocks:
-                packed = block(packed)
-        features = packed.new_zeros(*x.shape[:2], self.memory.filters, *x.shape[3:])
-        if len(packed):
-            features[real] = packed
-        last: Tensor = self.memory(features, length)[0]
+        packed = x.transpose(0, 1)[real.T]
+        if not len(packed):
+            return x.new_zeros(len(x), self.memory.filters, *x.shape[3:])
+        for block in self.blocks:
+            packed = block(packed)
+        last: Tensor = self.memory.remember(packed, real)[0]
         return last
 
 

@@ -15,6 +15,7 @@ from terradelta.expected.networks.losses import LossConfig, loss_of
 from terradelta.expected.training.pictures import picture
 from terradelta.expected.training.ranges import empty_ranges, widen
 from terradelta.learning.options import TrainingOptions
+from terradelta.learning.schedule import scheduled
 
 __all__ = ["ExpectedTask"]
 
@@ -124,11 +125,7 @@ class ExpectedTask(pl.LightningModule):
             eps=options.epsilon,
             weight_decay=options.weight_decay,
         )
-        if options.schedule == "constant" and not options.warmup:
-            return optimizer
-        total = max(int(self.trainer.estimated_stepping_batches), 1)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _Rate(options, total))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return scheduled(optimizer, options, self.trainer.estimated_stepping_batches)
 
     def suspects(self, batch: Batch) -> list[str]:
         """Name the samples of a batch whose loss is no number; all of them if none is so by itself."""
@@ -159,18 +156,3 @@ class ExpectedTask(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Take them back."""
         self.seen = checkpoint.get("ranges", self.seen)
-
-
-class _Rate:
-    """Share of the learning rate at a step."""
-
-    def __init__(self, options: TrainingOptions, total: int) -> None:
-        self._warmup, self._cosine, self._total = options.warmup, options.schedule == "cosine", total
-
-    def __call__(self, step: int) -> float:
-        if step < self._warmup:
-            return (step + 1) / (self._warmup + 1)
-        if not self._cosine:
-            return 1.0
-        done = (step - self._warmup) / max(self._total - self._warmup, 1)
-        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
