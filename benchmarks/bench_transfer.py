@@ -18,6 +18,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -46,10 +47,7 @@ def step_by_step(memory: ConvLSTM, packed: Tensor, real: Tensor) -> tuple[Tensor
     """Do what `ConvLSTM.remember` does with PyTorch's own differentiation; all windows are of one length."""
     steps = real.shape[1]
     x = packed.unflatten(0, (steps, -1)).transpose(0, 1)  # type: ignore[no-untyped-call]
-    last = (packed, packed)
-    for last in memory.states(x, real.sum(1)):
-        pass
-    return last
+    return list(memory.states(x, real.sum(1)))[-1]
 
 
 def measure(told: argparse.Namespace) -> dict[str, float]:
@@ -79,8 +77,8 @@ def resident(*, peak: bool = False) -> int:
     """Give the resident memory of this process, B."""
     if peak:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGESIZE")
 
 
 def case(told: argparse.Namespace, way: str, windows: int) -> dict[str, float]:

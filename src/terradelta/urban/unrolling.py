@@ -73,25 +73,24 @@ class _Unrolled(torch.autograd.Function):
     def forward(
         ctx: Any, gates: Tensor, weight: Tensor, real: Tensor, masks: Tensor | None, kind: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        filters = weight.shape[1]
-        steps = _steps(real)
-        size = (real.shape[0], filters, *gates.shape[2:])
-        hidden, cell = weight.new_zeros(size), weight.new_zeros(size)
+        filters, steps = weight.shape[1], _steps(real)
         wanted = any(ctx.needs_input_grad)
-        packed = (len(gates) if wanted else 0, filters, *gates.shape[2:])
-        acts = gates.new_empty(packed[0], *gates.shape[1:], dtype=kind)
-        hiddens, cells = gates.new_empty(packed, dtype=kind), weight.new_empty(packed)
+        kept = len(gates) if wanted else 0
+        hidden, cell = (_room(gates, len(real), filters, weight.dtype).zero_() for _ in range(2))
+        acts = _room(gates, kept, 4 * filters, kind)
+        hiddens, cells = _room(gates, kept, filters, kind), _room(gates, kept, filters, weight.dtype)
+        masks = None if masks is None else _by_gate(masks)
         narrow = weight.to(kind)
         with torch.autocast(gates.device.type, enabled=False):
             for part, active, _ in steps:
-                state = _seen(hidden[active], None if masks is None else masks[:, active]).to(kind)
+                state = _seen(hidden[active], None if masks is None else masks[active]).to(kind)
                 opened = functional.conv2d(state, narrow, padding=1, groups=1 if masks is None else 4)
                 opened = _activate(opened.to(weight.dtype).add_(gates[part]))
                 now = _remember(opened, cell[active])
                 if wanted:
                     acts[part], hiddens[part], cells[part] = opened, *now
                 hidden[active], cell[active] = now
-        ctx.steps, ctx.size = steps, size
+        ctx.steps = steps
         ctx.save_for_backward(acts, hiddens, cells, weight, *(() if masks is None else (masks,)))
         return hidden, cell
 
@@ -113,7 +112,7 @@ class _Unrolled(torch.autograd.Function):
             )
             d_gates[part] = d_opened
             d_state = functional.conv_transpose2d(d_gates[part], narrow, padding=1, groups=groups)
-            d_hidden[active] = _unseen(d_state.to(weight.dtype), None if masks is None else masks[:, active])
+            d_hidden[active] = _unseen(d_state.to(weight.dtype), None if masks is None else masks[active])
         d_weight = _weight_gradient(ctx.steps, hiddens, d_gates, weight, masks)
         return d_gates, d_weight, None, None, None
 
@@ -133,17 +132,28 @@ def _steps(real: Tensor) -> list[_Step]:
     return steps
 
 
+def _room(like: Tensor, count: int, channels: int, kind: torch.dtype) -> Tensor:
+    """Make room for images with the channels last, in which convolutions are quickest."""
+    room = torch.empty(count, channels, *like.shape[2:], dtype=kind, device=like.device)
+    return room.contiguous(memory_format=torch.channels_last)
+
+
+def _by_gate(masks: Tensor) -> Tensor:
+    """Put the masks (4, B, filters, Y, X) of the gates one after another (B, 4 filters, Y, X)."""
+    return masks.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+
+
 def _seen(hidden: Tensor, masks: Tensor | None) -> Tensor:
     """Give what the gates see of the hidden state."""
-    return hidden if masks is None else (masks * hidden).transpose(0, 1).flatten(1, 2)
+    return hidden if masks is None else torch.cat([hidden] * 4, dim=1).mul_(masks)
 
 
 def _unseen(gradient: Tensor, masks: Tensor | None) -> Tensor:
     """Give the gradient of the hidden state, of that of what the gates see."""
     if masks is None:
         return gradient
-    each = torch.stack(gradient.chunk(4, dim=1))
-    return each.mul_(masks).sum(0)
+    enter, forget, candidate, leave = gradient.mul_(masks).chunk(4, dim=1)
+    return (enter + forget).add_(candidate).add_(leave)
 
 
 def _activate(gates: Tensor) -> Tensor:
@@ -191,7 +201,7 @@ def _weight_gradient(
     first = steps[0].part.stop if steps else 0
     for previous, step in pairwise(steps):
         state = hiddens[previous.part][step.kept]
-        states.append(_seen(state, None if masks is None else masks[:, step.active].to(state.dtype)))
+        states.append(_seen(state, None if masks is None else masks[step.active].to(state.dtype)))
         full = sum(each.nbytes for each in states) > _CHUNK_BYTES
         if full or step is steps[-1]:
             part = slice(first, step.part.stop)
