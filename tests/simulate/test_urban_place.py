@@ -9,7 +9,8 @@ import xarray as xr
 from terradelta.errors import InputError
 from terradelta.simulate import ORBITS, Change, Cover, Effects, place, urban_place
 from terradelta.simulate.atmosphere import haze, sun
-from terradelta.simulate.optical import OPTICAL_BANDS
+from terradelta.simulate.optical import OPTICAL_BANDS, _clouds
+from terradelta.types import Size
 
 DAY = np.timedelta64(1, "D")
 PLAIN = {"size": 48, "years": 1.0, "changes": 0, "orbits": (), "optical_days": 5}
@@ -152,3 +153,13 @@ def test_bad_settings_are_refused(settings: dict, message: str) -> None:
         Change(
             "building", square(), np.datetime64("2020-05-01"), (5, 4), finished=np.datetime64("2020-04-01")
         )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6])
+def test_the_sky_is_as_cloudy_as_asked(share: float) -> None:
+    """Over all passes, those that are left out too, clouds alone; 400 days tell it within a few percent."""
+    covers = [
+        float((_clouds(np.random.default_rng(day), Size(24, 24), 60.0, share) > 0).mean())
+        for day in range(400)
+    ]
+    assert np.mean(covers) == pytest.approx(share, abs=0.045)

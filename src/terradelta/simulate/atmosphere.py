@@ -36,11 +36,14 @@ class Air:
         Strength of its changes; 0 = always the same.
     shadows : bool
         Whether clouds throw shadows.
+    clouds : float
+        Mean share of the sky that they cover, 0..1.
     """
 
     latitude: float
     haze: float = 0.0
     shadows: bool = False
+    clouds: float = 0.5
 
 
 def sun(moment: np.datetime64, latitude: float) -> tuple[float, float]:

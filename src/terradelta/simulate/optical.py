@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import ndtr
 
 from terradelta.simulate.atmosphere import Air, haze, shadow_shift, shifted, sun
 from terradelta.simulate.changes import Change
@@ -21,6 +25,7 @@ __all__ = ["OPTICAL_BANDS", "OpticalImages", "make_optical"]
 
 OPTICAL_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 _CLOUD = 0.45
+_SPREAD, _FAR = 0.6, 9.0
 _DARK = np.linspace(0.35, 0.7, len(OPTICAL_BANDS), dtype=np.float32)
 _PASS_HOUR = np.timedelta64(10 * 3600 + 50 * 60, "s")
 
@@ -71,13 +76,37 @@ def _spectra(day: np.datetime64) -> FloatArray:
     return np.asarray(rows, np.float32).T
 
 
-def _clouds(rng: np.random.Generator, size: Size, resolution: float) -> FloatArray:
-    """Draw the opacity of clouds, 0..1; a third of the days is clear, a third overcast."""
-    cover = float(np.clip(rng.normal(0.5, 0.6), 0.0, 1.0))
+def _clouds(rng: np.random.Generator, size: Size, resolution: float, mean: float) -> FloatArray:
+    """Draw the opacity of clouds, 0..1; at a mean cover of a half, a third of the days is overcast."""
+    cover = float(np.clip(rng.normal(_centre(mean), _SPREAD), 0.0, 1.0))
     field = fractal(rng, size, resolution, scale=2500.0, roughness=1.7)
     threshold = np.quantile(field, 1 - cover) if cover > 0 else np.inf
     opacity = np.clip((field - threshold) * 2.0 + 0.3, 0.0, 1.0) * (field > threshold)
     return np.asarray(opacity if cover < 1 else np.ones(size), np.float32)
+
+
+@cache
+def _centre(mean: float) -> float:
+    """Give the centre of the normal distribution whose values, cut to 0..1, have a mean.
+
+    Examples
+    --------
+    >>> _centre(0.5), round(_centre(0.6), 2)
+    (0.5, 0.67)
+    """
+    if mean in (0.0, 0.5, 1.0):
+        return {0.0: -_FAR, 0.5: 0.5, 1.0: 1 + _FAR}[mean]
+
+    def off(centre: float) -> float:
+        low, high = -centre / _SPREAD, (1 - centre) / _SPREAD
+        inside = centre * (ndtr(high) - ndtr(low)) + _SPREAD * (_density(low) - _density(high))
+        return float(inside + 1 - ndtr(high) - mean)
+
+    return float(brentq(off, -_FAR, 1 + _FAR))
+
+
+def _density(x: float) -> float:
+    return math.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
 
 
 def _sky(
@@ -85,11 +114,11 @@ def _sky(
 ) -> tuple[FloatArray, FloatArray]:
     """Draw the clouds of a day and their shadows: opacity of each, 0..1."""
     if not air.shadows:
-        clouds = _clouds(_of_day(seed, "clouds", moment), size, resolution)
+        clouds = _clouds(_of_day(seed, "clouds", moment), size, resolution, air.clouds)
         return clouds, np.zeros_like(clouds)
     shift = shadow_shift(_of_day(seed, "cloud height", moment), *sun(moment, air.latitude), resolution)
     wide = Size(size.y + 2 * abs(shift[0]), size.x + 2 * abs(shift[1]))
-    clouds = _clouds(_of_day(seed, "wide clouds", moment), wide, resolution)
+    clouds = _clouds(_of_day(seed, "wide clouds", moment), wide, resolution, air.clouds)
     return shifted(clouds, (0, 0), size), shifted(clouds, shift, size)
 
 

@@ -204,7 +204,7 @@ def _optical(
         scenario.period,
         resolution=scenario.resolution,
         days=scenario.optical_days,
-        air=Air(latitude, haze=scenario.haze, shadows=scenario.shadows),
+        air=Air(latitude, haze=scenario.haze, shadows=scenario.shadows, clouds=scenario.clouds),
     )
     days = images.time.astype("datetime64[D]")
     names = [f"{platform}_SIM_{day}" for platform, day in zip(images.platform, days, strict=True)]

@@ -67,6 +67,8 @@ class Scenario:
     haze : float
         Strength of the atmosphere's changes in the optical images (1 = as at mid-latitudes): what is seen at
         the top of it varies with the height of the sun and the aerosol of the day. 0 = always the same.
+    clouds : float
+        Mean share of the sky that is cloudy, 0..1; optical passes under an overcast sky are left out.
     urban : float
         Share of the ground that is town.
     kinds : tuple of str
@@ -111,6 +113,7 @@ class Scenario:
     optical_days: int = 30
     shadows: bool = False
     haze: float = 0.0
+    clouds: float = 0.5
     urban: float = SHARES[Cover.URBAN]
     kinds: tuple[str, ...] = ORDER
     works_days: int = 0
@@ -144,7 +147,7 @@ class Scenario:
             raise InputError(f"changes is {self.changes}; give zero or more")
         if min(self.shape) < 16:
             raise InputError(f"size is {tuple(self.shape)}; give at least 16 rows and columns")
-        for name in ("flattening", "urban"):
+        for name in ("flattening", "clouds", "urban"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give a share, 0 to 1")
         unknown = [kind for kind in self.kinds if kind not in KINDS]

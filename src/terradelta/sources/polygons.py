@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from terradelta.errors import SourceError
-from terradelta.sources.mending import mend
+from terradelta.sources.mending import Mended, mend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     from terradelta.types import PathType
 
-__all__ = ["Polygons", "read_polygons"]
+__all__ = ["Features", "Polygons", "read_features", "read_polygons"]
 
 _LOG = logging.getLogger(__name__)
 _PARQUET = (".parquet", ".geoparquet", ".pq")
 _NAMED = 12
+_TELL = "name the one that tells the class with class_column"
 _KINDS = "give a GeoPackage, GeoParquet, Shapefile or GeoJSON"
 
 
@@ -55,6 +56,74 @@ class Polygons:
     repaired: int = 0
     skipped: int = 0
     others: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Polygons of one layer with their attributes.
+
+    Attributes
+    ----------
+    geometries : ndarray of shapely.Polygon, (polygon,)
+        Valid, two-dimensional, multi-polygons split; in the order of the data.
+    columns : dict of str to ndarray of object, (polygon,)
+        Values of the attributes that were asked for.
+    crs : str
+        CRS of the file, in short.
+    """
+
+    geometries: NDArray[Any]
+    columns: dict[str, NDArray[Any]]
+    crs: str
+
+
+def read_features(
+    path: PathType, crs: str, *, layer: str | None = None, columns: Sequence[str] = ()
+) -> Features:
+    """Read polygons with some of their attributes.
+
+    Parameters
+    ----------
+    path : path-like
+        GeoPackage, GeoParquet, Shapefile, GeoJSON, or whatever else GDAL reads.
+    crs : str
+        CRS to convert to.
+    layer : str, optional
+        Layer of the file; needed where there are several.
+    columns : sequence of str
+        Attributes to read.
+
+    Returns
+    -------
+    Features
+        What was repaired or skipped is told in the log.
+
+    Raises
+    ------
+    SourceError
+        If the file is missing or unreadable, has no CRS, several layers and none named, no such layer or
+        attribute, or no polygon.
+
+    Examples
+    --------
+    >>> import geopandas, shapely, tempfile
+    >>> file = tempfile.mkdtemp() + "/built.gpkg"
+    >>> data = {"year": [2019], "geometry": [shapely.box(0, 0, 9, 9)]}
+    >>> geopandas.GeoDataFrame(data, crs="EPSG:3067").to_file(file)
+    >>> read_features(file, "EPSG:3067", columns=["year"]).columns["year"].tolist()
+    [2019]
+    """
+    file = Path(path)
+    (name,) = _layers(file, layer)
+    place = _Layer(file, name, "", None)
+    with _reading(file):
+        frame = _frame(place, list(columns), "leave it out, or name one that is there")
+    _require_crs(place, frame)
+    mended = _mended(place, frame.geometry, crs)
+    if not len(mended.polygons):
+        raise SourceError(f"{place}: no polygon that can be used ({mended.skipped} skipped); {_KINDS}")
+    values = {one: np.asarray(frame[one], dtype=object)[mended.rows] for one in columns}
+    return Features(mended.polygons, values, str(frame.crs.to_string()))
 
 
 def read_polygons(
@@ -211,36 +280,45 @@ def _layers(file: Path, layer: str | Mapping[str, str] | None) -> dict[str | Non
 
 def _read_layer(layer: _Layer, crs: str, wanted: Mapping[str, str] | None) -> _Read:
     with _reading(layer.file):
-        frame = _frame(layer)
-    if frame.crs is None:
-        raise SourceError(
-            f"{layer} has no CRS; write one into it, such as: "
-            f"ogr2ogr -a_srs EPSG:3067 with_crs.gpkg {layer.file.name}"
-        )
+        frame = _frame(layer, [layer.column] if layer.fixed is None else [], _TELL)
+    _require_crs(layer, frame)
     names, values = _classes(frame, layer, wanted)
     kept = np.flatnonzero([name is not None for name in names])
-    with _reading(layer.file):
-        mended = mend(np.asarray(frame.geometry.iloc[kept].to_crs(crs).array, dtype=object))
-    if mended.repaired or mended.skipped:
-        _LOG.warning(
-            "%s: %d broken geometries repaired, %d without a usable polygon skipped",
-            layer, mended.repaired, mended.skipped,
-        )  # fmt: skip
+    mended = _mended(layer, frame.geometry.iloc[kept], crs)
     classes = names[kept][mended.rows]
     found = Polygons(mended.polygons, classes, crs, mended.repaired, mended.skipped, len(names) - len(kept))
     return _Read(found, values)
 
 
-def _frame(layer: _Layer) -> gpd.GeoDataFrame:
-    """Read geometries and the column of classes, nothing else."""
+def _require_crs(layer: _Layer, frame: gpd.GeoDataFrame) -> None:
+    if frame.crs is None:
+        raise SourceError(
+            f"{layer} has no CRS; write one into it, such as: "
+            f"ogr2ogr -a_srs EPSG:3067 with_crs.gpkg {layer.file.name}"
+        )
+
+
+def _mended(layer: _Layer, geometries: gpd.GeoSeries, crs: str) -> Mended:
+    with _reading(layer.file):
+        mended = mend(np.asarray(geometries.to_crs(crs).array, dtype=object))
+    if mended.repaired or mended.skipped:
+        _LOG.warning(
+            "%s: %d broken geometries repaired, %d without a usable polygon skipped",
+            layer, mended.repaired, mended.skipped,
+        )  # fmt: skip
+    return mended
+
+
+def _frame(layer: _Layer, wanted: list[str], cure: str) -> gpd.GeoDataFrame:
+    """Read geometries and the columns wanted, nothing else."""
     import geopandas as gpd
     import pyogrio
 
     if not _is_parquet(layer.file):
         columns = [str(name) for name in pyogrio.read_info(layer.file, layer=layer.name)["fields"]]
-        taken = _column(layer, columns)
+        _require_columns(layer, columns, wanted, cure)
         return pyogrio.read_dataframe(
-            layer.file, layer=layer.name, columns=taken, force_2d=True, on_invalid="ignore"
+            layer.file, layer=layer.name, columns=wanted, force_2d=True, on_invalid="ignore"
         )
     from pyarrow.parquet import read_schema
 
@@ -252,18 +330,16 @@ def _frame(layer: _Layer) -> gpd.GeoDataFrame:
         )
     geo = json.loads(document)
     columns = [name for name in schema.names if name not in geo["columns"]]
-    return gpd.read_parquet(layer.file, columns=[*_column(layer, columns), geo["primary_column"]])
+    _require_columns(layer, columns, wanted, cure)
+    return gpd.read_parquet(layer.file, columns=[*wanted, geo["primary_column"]])
 
 
-def _column(layer: _Layer, columns: list[str]) -> list[str]:
-    if layer.fixed is not None:
-        return []
-    if layer.column not in columns:
+def _require_columns(layer: _Layer, columns: list[str], wanted: list[str], cure: str) -> None:
+    missing = [name for name in wanted if name not in columns]
+    if missing:
         raise SourceError(
-            f"{layer} has no column {layer.column!r}; it has {_listed(columns) or 'none'}: "
-            "name the one that tells the class with class_column"
+            f"{layer} has no column {missing[0]!r}; it has {_listed(columns) or 'none'}: {cure}"
         )
-    return [layer.column]
 
 
 def _classes(
