@@ -25,12 +25,14 @@ BENCH_monitor := --areas 32 48 --growth-years 0.8 --series 0.8 0.9
 BENCH_transfer := --batch 1 --windows 2 --steps 8
 BENCH_unet := --preset tiny --size 64 --repeat 1 --precision float32 bfloat16
 BENCH_tfrecord := --size 128 --repeat 1
+BENCH_labels := --size 96 --years 1.6 --few 1
 BENCH_urban := --strides 5 --frames 90 --repeat 1 --few 2
 BENCH_peers := --methods robust last-raw --size 64
 BENCH_expected := --size 128
 BENCH_inject := --size 256 --repeats 3
 BENCH_evaluate := --samples 1 --size 256 --repeat 1
 BENCH_detect := --sizes 200 --dates 12 --memory 1GiB --methods robust omnibus
+BENCH_reading := --size 96 --years 1.8 --naive 2 --repeat 1
 BENCH_samples := --size 64 --samples 4 --repeat 1 --networks conditioned unet --steps 1
 BENCHES := $(patsubst benchmarks/bench_%.py,%,$(sort $(wildcard benchmarks/bench_*.py)))
 

@@ -32,6 +32,7 @@ BELOW = {
     "cube": {"errors", "types"},
     "windows": {"errors", "types"},
     "sar": {"errors", "native", "types"},
+    "optical": {"errors", "types"},
     "tfrecord": {"errors", "types"},
     "sources": {"cube", "tfrecord", "errors", "types"},
     "land": {"cube", "sources", "errors", "types"},
@@ -40,14 +41,14 @@ BELOW = {
     "expected": {
         "cube", "land", "learning", "native", "sar", "simulate", "tfrecord", "windows", "errors", "types",
     },
-    "urban": {"cube", "learning", "native", "sar", "windows", "errors", "types"},
+    "urban": {"cube", "learning", "native", "optical", "sar", "windows", "errors", "types"},
     "products": {"cube", "errors", "types"},
     "evaluate": {
-        "cube", "expected", "land", "learning", "products", "sar", "simulate", "sources", "tfrecord", "urban",
-        "windows", "errors", "types",
+        "cube", "expected", "land", "learning", "optical", "products", "sar", "simulate", "sources",
+        "tfrecord", "urban", "windows", "errors", "types",
     },
     "workflows": {
-        "cube", "evaluate", "expected", "land", "learning", "products", "sar", "simulate", "sources",
+        "cube", "evaluate", "expected", "land", "learning", "optical", "products", "sar", "simulate", "sources",
         "tfrecord", "urban", "windows", "errors", "types",
     },
     "cli": {"cube", "products", "sources", "workflows", "errors", "types"},

@@ -14,9 +14,10 @@ from rasterio.transform import from_origin
 from terradelta.errors import ConfigError, InputError, SourceError
 from terradelta.evaluate.sites import SITE
 from terradelta.evaluate.urban import oscd, simulated, worldcereal
-from terradelta.evaluate.urban.baselines import BASELINES, baselines, difference_length, endisi
+from terradelta.evaluate.urban.baselines import BASELINES, baselines, difference_length
 from terradelta.evaluate.urban.curves import curve
 from terradelta.evaluate.urban.networks import Peaks, Watch, load_networks, watch
+from terradelta.optical import beta_sums, endisi
 from terradelta.simulate import urban_place
 from terradelta.urban import Stack
 from terradelta.windows.times import complete, time_windows
@@ -109,23 +110,15 @@ def test_a_curve_is_what_counting_pairs_gives() -> None:
         curve(changed, score)
 
 
-def test_endisi_is_the_formula_pixel_by_pixel() -> None:
-    image = np.random.default_rng(1).uniform(0.02, 0.5, (13, 5, 6))
-    image[11, 0, 0] = image[12, 0, 0] = 0.0
-    image[:, 4, 5] = np.nan
-    pixels = [(y, x) for y in range(5) for x in range(6) if (y, x) not in ((0, 0), (4, 5))]
-    water = {at: (image[2][at] - image[11][at]) / (image[2][at] + image[11][at]) for at in pixels}
-    ratio = {at: image[11][at] / image[12][at] for at in pixels}
-    weight = (
-        2 * np.mean([image[1][at] for at in pixels]) / np.mean([ratio[at] + water[at] ** 2 for at in pixels])
-    )
-    found = endisi(image, 0.5)
-    for at in pixels:
-        dry = weight * (ratio[at] + water[at] ** 2)
-        value = max((image[1][at] - dry) / (image[1][at] + dry) + 0.5, 0) - 2 * max(water[at], 0)
-        value -= max((image[11][at] - image[1][at]) / (image[11][at] + image[1][at]), 0)
-        assert found[at] == pytest.approx(np.clip(value, 0, 1), abs=1e-12)
-    assert found[0, 0] == 0 and np.isnan(found[4, 5])
+def test_baseline_of_endisi_has_its_own_beta_for_each_image() -> None:
+    first, second = np.random.default_rng(1).uniform(0.02, 0.5, (2, 13, 5, 6))
+    first[3, 4, 5] = np.nan
+    second[11:, 0, 0] = 0
+    found = baselines(first, second)["endisi"]
+    before, after = (endisi(image, beta_sums(image).beta, 0.25) for image in (first, second))
+    before[4, 5] = np.nan
+    np.testing.assert_array_equal(found, np.abs(after - before))
+    assert np.isfinite(found[0, 0]) and after[0, 0] == 0
 
 
 def test_standardised_differences_do_not_see_haze() -> None:

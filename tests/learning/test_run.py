@@ -40,6 +40,21 @@ def test_other_settings_and_other_data_are_named(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["config.yaml", "notes.txt", "provenance.json"]
 
 
+def test_a_run_from_before_a_setting_was_known_had_its_default(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    old = {"network": "toy", "options": {"epochs": 2, "workers": 0}}
+    run.begin(old, DATA, seed=0)
+    defaults = {"network": "other", "augment": False, "options": {"clip": 0.0, "epochs": 50}, "gone": 1}
+    new = {**old, "augment": False, "options": {"epochs": 2, "clip": 0.0}}
+    assert run.begin(new, DATA, seed=0, defaults=defaults) is True
+    with pytest.raises(ConflictError, match=r"options\.clip is None there and 0\.0 here \(and in augment\)"):
+        run.begin(new, DATA, seed=0)
+    with pytest.raises(ConflictError, match=r"options\.clip is 0\.0 there and 1\.0 here; "):
+        run.begin({**new, "options": {"epochs": 2, "clip": 1.0}}, DATA, seed=0, defaults=defaults)
+    with pytest.raises(ConflictError, match="network is 'toy' there and 'other' here"):
+        run.begin({**new, "network": "other"}, DATA, seed=0, defaults=defaults)
+
+
 def test_folders_of_other_things_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").write_text("")
     for overwrite in (False, True):

@@ -20,10 +20,13 @@ from terradelta.cli import (
     doctor,
     evaluate,
     export,
+    label,
     monitor,
     predict,
+    pretrain,
     simulate,
     train,
+    transfer,
 )
 from terradelta.cli.options import add_verb
 from terradelta.errors import TerradeltaError
@@ -66,6 +69,9 @@ add_verb(databases, "land", settings.DatabaseLandSettings, database.land, positi
 add_verb(databases, "export", settings.DatabaseExportSettings, database.export, positional=("cube",))
 add_verb(databases, "check", settings.DatabaseCheckSettings, database.check)
 add_verb(app, "detect", settings.DetectSettings, detect.run, positional=("cube", "out"))
+add_verb(app, "label", settings.LabelSettings, label.run, positional=("cube", "out"))
+add_verb(app, "pretrain", settings.PretrainSettings, pretrain.run, config_first=True)
+add_verb(app, "transfer", settings.TransferSettings, transfer.run, config_first=True)
 add_verb(app, "monitor", settings.MonitorSettings, monitor.run, positional=("cube", "out"))
 add_verb(app, "train", settings.TrainSettings, train.run, config_first=True)
 add_verb(app, "predict", settings.PredictSettings, predict.run, positional=("run", "cube"))

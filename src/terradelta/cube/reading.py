@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import zarr
     from numpy.typing import NDArray
 
-__all__ = ["Chunks", "open_cube"]
+__all__ = ["Chunks", "open_cube", "pick_images"]
 
 Chunks = Literal["auto"] | dict[str, int]
 """``"auto"``, or the length of dask's chunks by dimension."""
@@ -94,6 +94,10 @@ class _Images:
         self.dtype = np.dtype(array.dtype)
         self.ndim = len(self.shape)
 
+    def pick(self, places: NDArray[np.intp]) -> _Images:
+        """Give some of the images."""
+        return _Images(self._array, self._order[places])
+
     def __getitem__(self, key: tuple[Any, ...]) -> NDArray[Any]:
         time, *rest = (part for part in key if part is not None)
         rest = [_forward(part, length) for part, length in zip(rest, self.shape[1:], strict=True)]
@@ -142,15 +146,48 @@ def _pixels_array(
         )
     images = _Images(stored, order)
     sizes = dict(zip(pixels.dims, images.shape, strict=True))
-    meta = np.empty((0,) * images.ndim, images.dtype)
-    # dask fuses later slices into the reading itself only for this combination of asarray and fancy
-    lazy = da.from_array(  # type: ignore[no-untyped-call]
-        images, chunks=_dask_chunks(sizes, images.dtype, chunks), asarray=True, fancy=True, meta=meta
-    )
-    array = xr.DataArray(lazy, dims=pixels.dims)
+    array = xr.DataArray(_lazy(images, _dask_chunks(sizes, images.dtype, chunks)), dims=pixels.dims)
     array.attrs.update(units=pixels.unit, long_name=pixels.description)
     array.encoding["grid_mapping"] = "spatial_ref"
     return array
+
+
+def _lazy(images: _Images, chunks: tuple[int, ...]) -> da.Array:
+    meta = np.empty((0,) * images.ndim, images.dtype)
+    # dask fuses later slices into the reading itself only for this combination of asarray and fancy
+    return da.from_array(  # type: ignore[no-untyped-call, no-any-return]
+        images, chunks=chunks, asarray=True, fancy=True, meta=meta
+    )
+
+
+def pick_images(dataset: xr.Dataset, places: NDArray[np.intp]) -> xr.Dataset:
+    """Keep some images of a series.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Radar or optical images of a cube, in memory or opened.
+    places : ndarray of intp
+        Which ones, along ``time``.
+
+    Returns
+    -------
+    xarray.Dataset
+        With these alone. What `open_cube` opened stays on disk, and each image is still read by itself.
+
+    Examples
+    --------
+    >>> pick_images(xr.Dataset({"clear": ("time", [True, False, True])}), np.array([0, 2]))["clear"].values
+    array([ True,  True])
+    """
+    picked = dataset.isel(time=places)
+    for name, variable in dataset.data_vars.items():
+        source = variable.data.dask.get(f"original-{variable.data.name}") if variable.chunks else None
+        if isinstance(source, _Images):
+            images = source.pick(places)
+            chunks = tuple(map(min, variable.data.chunksize, images.shape))
+            picked[name] = picked[name].copy(data=_lazy(images, chunks))
+    return picked
 
 
 def _dask_chunks(sizes: Mapping[str, int], dtype: np.dtype[Any], chunks: Chunks) -> tuple[int, ...]:

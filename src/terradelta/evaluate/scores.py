@@ -52,6 +52,37 @@ class MapScores:
             f"IoU {self.iou:.3f}, kappa {self.kappa:.3f}"
         )
 
+    @classmethod
+    def of_counts(cls, hits: int, false: int, missed: int, quiet: int) -> MapScores:
+        """Give the figures of a table of two by two.
+
+        Parameters
+        ----------
+        hits, false, missed, quiet : int
+            Pixels that are changed in both, only in the map, only in the truth, and in neither.
+
+        Returns
+        -------
+        MapScores
+
+        Examples
+        --------
+        >>> MapScores.of_counts(1, 1, 0, 2).f1
+        0.66...
+        """
+        if hits + false + missed == 0:
+            return cls(1.0, 1.0, 1.0, 1.0, 1.0)
+        total = hits + false + missed + quiet
+        by_chance = ((hits + false) * (hits + missed) + (missed + quiet) * (false + quiet)) / total**2
+        agreement = (hits + quiet) / total
+        return cls(
+            recall=_share(hits, hits + missed),
+            precision=_share(hits, hits + false),
+            f1=_share(2 * hits, 2 * hits + false + missed),
+            iou=_share(hits, hits + false + missed),
+            kappa=(agreement - by_chance) / (1 - by_chance) if by_chance < 1 else 1.0,
+        )
+
 
 @dataclass(frozen=True)
 class DateErrors:
@@ -131,7 +162,7 @@ def map_scores(changed: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = N
     is_shown, is_real = shown[use] == 1, real[use] == 1
     hits = int((is_shown & is_real).sum())
     false, missed = int(is_shown.sum()) - hits, int(is_real.sum()) - hits
-    return _from_counts(hits, false, missed, is_real.size - hits - false - missed)
+    return MapScores.of_counts(hits, false, missed, is_real.size - hits - false - missed)
 
 
 def _use(looked_at: BoolArray | None, valid: ArrayLike | None, what: str) -> BoolArray:
@@ -143,21 +174,6 @@ def _use(looked_at: BoolArray | None, valid: ArrayLike | None, what: str) -> Boo
     if not use.any():
         raise InputError(f"{what} have no valid pixel in common; nothing can be scored")
     return use
-
-
-def _from_counts(hits: int, false: int, missed: int, quiet: int) -> MapScores:
-    if hits + false + missed == 0:
-        return MapScores(1.0, 1.0, 1.0, 1.0, 1.0)
-    total = hits + false + missed + quiet
-    by_chance = ((hits + false) * (hits + missed) + (missed + quiet) * (false + quiet)) / total**2
-    agreement = (hits + quiet) / total
-    return MapScores(
-        recall=_share(hits, hits + missed),
-        precision=_share(hits, hits + false),
-        f1=_share(2 * hits, 2 * hits + false + missed),
-        iou=_share(hits, hits + false + missed),
-        kappa=(agreement - by_chance) / (1 - by_chance) if by_chance < 1 else 1.0,
-    )
 
 
 def _share(part: int, whole: int) -> float:

@@ -75,7 +75,7 @@ def draw_losses(rows: Sequence[Row], file: Path, *, title: str = "") -> None:
     _save(figure, file)
 
 
-def compare_curves(runs: Mapping[str, Sequence[Row]], folder: Path) -> str:
+def compare_curves(runs: Mapping[str, Sequence[Row]], folder: Path, *, name: str = "ablations") -> str:
     """Draw the validation losses of many runs in one plot, and write their table.
 
     Parameters
@@ -83,7 +83,9 @@ def compare_curves(runs: Mapping[str, Sequence[Row]], folder: Path) -> str:
     runs : mapping
         Rows of each run by name; the first one is drawn thick, as the one that others are compared with.
     folder : Path
-        For ``ablations.png``, ``ablations.md`` and ``ablations.json``.
+        For the picture (``.png``), the table (``.md``) and the figures (``.json``).
+    name : str
+        Of these files.
 
     Returns
     -------
@@ -95,9 +97,9 @@ def compare_curves(runs: Mapping[str, Sequence[Row]], folder: Path) -> str:
     InputError
         A run has no epoch.
     """
-    curves = [_best(name, rows) for name, rows in runs.items()]
+    curves = [_best(run, rows) for run, rows in runs.items()]
     figure, axes = _axes("Validation loss")
-    for number, (name, rows) in enumerate(runs.items()):
+    for number, (run, rows) in enumerate(runs.items()):
         first = number == 0
         style = "-" if number < len(_CURVES) else "--"
         colour = _CURVES[number % len(_CURVES)]
@@ -106,21 +108,21 @@ def compare_curves(runs: Mapping[str, Sequence[Row]], folder: Path) -> str:
             style,
             color=colour,
             lw=2.4 if first else 1.2,
-            label=name,
+            label=run,
             zorder=3 if first else 2,
         )
     axes.set_ylabel("validation loss")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     folder.mkdir(parents=True, exist_ok=True)
-    _save(figure, folder / "ablations.png")
+    _save(figure, folder / f"{name}.png")
     table = _table(curves)
     document = {
         "runs": [
             {**curve._asdict(), "val_loss": _column(runs[curve.name], "val_loss")[1]} for curve in curves
         ]
     }
-    for name, text in (("ablations.md", table), ("ablations.json", json.dumps(document, indent=1))):
-        with whole_file(folder / name) as draft:
+    for ending, text in (("md", table), ("json", json.dumps(document, indent=1))):
+        with whole_file(folder / f"{name}.{ending}") as draft:
             draft.write_text(text + "\n", encoding="utf-8")
     return table
 
@@ -133,16 +135,14 @@ def _best(name: str, rows: Sequence[Row]) -> Curve:
 
 
 def _table(curves: Sequence[Curve]) -> str:
-    first = curves[0].best_loss
-    lines = ["| run | epochs | best epoch | validation loss | against the first | rms error, dB |",
-             "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    first, has_error = curves[0].best_loss, any(curve.rmse_db is not None for curve in curves)
+    head = ["run", "epochs", "best epoch", "validation loss", "against the first"]
+    rows = [head + ["rms error, dB"] * has_error, ["---"] * (len(head) + has_error)]
     for curve in curves:
-        error = "" if curve.rmse_db is None else f"{curve.rmse_db:.3f}"
-        lines.append(
-            f"| {curve.name} | {curve.epochs} | {curve.best_epoch} | {curve.best_loss:.5g} | "
-            f"{curve.best_loss - first:+.3g} | {error} |"
-        )
-    return "\n".join(lines)
+        row = [curve.name, str(curve.epochs), str(curve.best_epoch), f"{curve.best_loss:.5g}"]
+        row.append(f"{curve.best_loss - first:+.3g}")
+        rows.append(row + ["" if curve.rmse_db is None else f"{curve.rmse_db:.3f}"] * has_error)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _column(rows: Sequence[Row], name: str) -> tuple[list[float], list[float]]:

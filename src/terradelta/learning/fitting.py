@@ -139,7 +139,7 @@ def fit(
     """
     require_lightning()
     from terradelta.learning.checkpoints import fill_task, read_checkpoint
-    from terradelta.learning.keeping import BEST, LAST, Keeper
+    from terradelta.learning.keeping import BEST, LAST, Keeper, inherit
 
     own = run.checkpoints / LAST
     start = own if own.is_file() else None if resume is None else _checkpoint_of(resume)
@@ -155,6 +155,8 @@ def fit(
     idle = state is not None and start == own and bool(state["finished"])
     if not idle:
         with stop.listening(), quiet(), _steps(options, progress, train_loader, state) as tick:
+            if start is not None and state is not None and start != own:
+                inherit(start, run.checkpoints)
             keeper = Keeper(run.checkpoints, Log(run.log), options, stop, tick)
             _train(task, (train_loader, validation_loader), options, run, keeper, start, state)
     done: KeeperState = dict(read_checkpoint(own)["callbacks"]["Keeper"])

@@ -20,7 +20,7 @@ from terradelta.learning.log import Log
 from terradelta.learning.options import TrainingOptions
 from terradelta.learning.stopping import Halt, Stop
 
-__all__ = ["BEST", "LAST", "MONITOR", "Keeper", "KeeperState"]
+__all__ = ["BEST", "LAST", "MONITOR", "Keeper", "KeeperState", "inherit"]
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 """Names of the two checkpoints."""
@@ -181,6 +181,21 @@ class Keeper(pl.Callback):
         if better and trainer.is_global_zero:
             _copy(self._folder / LAST, self._folder / BEST)
         self._saved = time.monotonic()
+
+
+def inherit(start: Path, folder: Path) -> None:
+    """Take over the best checkpoint of another run, which no epoch of the new one may surpass.
+
+    Parameters
+    ----------
+    start : Path
+        Checkpoint that a new run begins from; itself the best if there is none beside it.
+    folder : Path
+        For checkpoints of the new run.
+    """
+    best = start.with_name(BEST)
+    folder.mkdir(parents=True, exist_ok=True)
+    _copy(best if best.is_file() else start, folder / BEST)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -49,7 +49,13 @@ class Run:
         self.plot = self.folder / "losses.png"
 
     def begin(
-        self, settings: Mapping[str, Any], data: Mapping[str, Any], *, seed: int, overwrite: bool = False
+        self,
+        settings: Mapping[str, Any],
+        data: Mapping[str, Any],
+        *,
+        seed: int,
+        overwrite: bool = False,
+        defaults: Mapping[str, Any] | None = None,
     ) -> bool:
         """Make the folder, or see that what is there was begun with the same settings and data.
 
@@ -63,6 +69,8 @@ class Run:
             For the record.
         overwrite : bool
             Remove a run of other settings or data.
+        defaults : mapping, optional
+            Values, nested like the settings, that a run had which was begun before their keys were known.
 
         Returns
         -------
@@ -81,7 +89,7 @@ class Run:
         with storage_errors(self.folder):
             own = overwrite and self._clear()
             if self.config.is_file():
-                self._require_same(settings, data)
+                self._require_same(settings, data, defaults or {})
                 return True
             if not own and self._holds_files():
                 raise InputError(f"{self.folder} holds files that are no run; choose another folder")
@@ -141,8 +149,11 @@ class Run:
                 path.unlink(missing_ok=True)
         return True
 
-    def _require_same(self, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-        there, here = dict(_flat(self.settings)), dict(_flat(settings))
+    def _require_same(
+        self, settings: Mapping[str, Any], data: Mapping[str, Any], defaults: Mapping[str, Any]
+    ) -> None:
+        here = dict(_flat(settings))
+        there = {name: value for name, value in _flat(defaults) if name in here} | dict(_flat(self.settings))
         differing = [name for name in [*here, *(there.keys() - here.keys())]
                      if name.split(".")[-1] not in _FREE and there.get(name) != here.get(name)]  # fmt: skip
         if differing:

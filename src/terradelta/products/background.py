@@ -15,11 +15,12 @@ from terradelta.errors import InputError
 from terradelta.products.painting import PLAIN, shrinking
 from terradelta.types import FloatArray
 
-__all__ = ["background_of"]
+__all__ = ["TRUE_COLOUR", "background_of"]
 
 _Read: TypeAlias = Callable[[int, slice], FloatArray]
 
-_TRUE_COLOUR = (("B04", "B03", "B02"), ("red", "green", "blue"), ("B3", "B2", "B1"), ("B4", "B3", "B2"))
+TRUE_COLOUR = (("B04", "B03", "B02"), ("red", "green", "blue"), ("B3", "B2", "B1"), ("B4", "B3", "B2"))
+"""Names of the red, green and blue band, in the order in which they are looked for."""
 _DEPTH, _MOST = 5, 60
 _STRIP = 512
 _STRETCH = (1.0, 99.0)
@@ -90,7 +91,7 @@ def _up_to(dataset: xr.Dataset, until: Any) -> xr.Dataset:
 
 def _optical(dataset: xr.Dataset) -> _Read | None:
     names = [str(name) for name in dataset["band"].values]
-    bands = next((triple for triple in _TRUE_COLOUR if set(triple) <= set(names)), None)
+    bands = next((triple for triple in TRUE_COLOUR if set(triple) <= set(names)), None)
     if bands is None:
         return None
     places = [names.index(name) for name in bands]

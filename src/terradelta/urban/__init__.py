@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from terradelta.urban.period import whole_period
     from terradelta.urban.stack import Stack
     from terradelta.urban.store import open_maps
+    from terradelta.urban.training.config import PretrainConfig, TransferConfig
+    from terradelta.urban.training.data import LabelledCube
+    from terradelta.urban.training.fit import pretrain, transfer
 
 _HOMES = {
     "era": ("ERAS", "ERS12LS5", "S1S2", "Branches", "Era", "era_of"),
@@ -31,6 +34,9 @@ _HOMES = {
     "period": ("whole_period",),
     "stack": ("Stack",),
     "store": ("open_maps",),
+    "training.config": ("PretrainConfig", "TransferConfig"),
+    "training.data": ("LabelledCube",),
+    "training.fit": ("pretrain", "transfer"),
 }
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -41,7 +47,10 @@ __all__ = [
     "S1S2",
     "Branches",
     "Era",
+    "LabelledCube",
+    "PretrainConfig",
     "Stack",
+    "TransferConfig",
     "WindowRunner",
     "era_of",
     "load_keras_weights",
@@ -49,6 +58,8 @@ __all__ = [
     "monitor",
     "most_active",
     "open_maps",
+    "pretrain",
+    "transfer",
     "whole_period",
 ]
 

@@ -264,5 +264,16 @@ def _reader(variable: xr.DataArray, dims: tuple[str, ...]) -> ReadPart:
     if variable.chunks is not None:
         source = variable.data.dask.get(f"original-{variable.data.name}")
         if getattr(source, "shape", None) == variable.shape:
-            return lambda place, part: np.asarray(source[(place, *whole, *part)])
-    return lambda place, part: np.asarray(variable[(place, *whole, *part)].to_numpy())
+            return _Images(source, whole)
+    return _Images(variable, whole)
+
+
+@dataclass(frozen=True, eq=False)
+class _Images:
+    """Parts of single images; unlike a function it can be sent to other processes."""
+
+    source: Any
+    whole: tuple[slice, ...]
+
+    def __call__(self, place: int, part: Slices) -> NDArray[Any]:
+        return np.asarray(self.source[(place, *self.whole, *part)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import dask.array as da
 import numpy as np
@@ -35,7 +35,7 @@ from terradelta.errors import ConflictError, CubeError, InputError
 from terradelta.types import FloatArray, PathType, Size
 from terradelta.windows.blocks import Slices
 
-__all__ = ["STATISTICS", "MapStore", "MemoryMaps", "Sink", "WindowTable", "open_maps"]
+__all__ = ["STATISTICS", "MapStore", "MemoryMaps", "Sink", "WindowTable", "open_maps", "open_windows"]
 
 STATISTICS: Mapping[str, str] = {
     "mean": "mean over the networks",
@@ -47,7 +47,7 @@ STATISTICS: Mapping[str, str] = {
 
 _SCHEMA, _CHUNK = 1, 256
 _BUFFER_BYTES = 8 * 2**20
-_MARK, _REST, _FIRST = "terradelta_maps", "unfinished", "first_observations"
+_REST, _FIRST = "unfinished", "first_observations"
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,15 @@ class MapStore:
     overwrite : bool
         Throw maps of other settings away instead of refusing.
 
+    Attributes
+    ----------
+    mark : str
+        Attribute of the group that tells what it holds.
+    what, noun, verb : str
+        What it holds, in full and in a word, and the verb that makes it; for messages.
+    title : str
+        What a reader of the file is told.
+
     Raises
     ------
     ConflictError
@@ -175,6 +184,10 @@ class MapStore:
     StorageError
         If the disk refuses.
     """
+
+    mark = "terradelta_maps"
+    what, noun, verb = "window maps", "maps", "terradelta monitor"
+    title = "Probability that something was built or torn down, per window of observations"
 
     def __init__(
         self,
@@ -195,7 +208,7 @@ class MapStore:
         self._waiting: list[tuple[int, Slices]] = []
         self._maps: list[FloatArray] = []
 
-    def __enter__(self) -> MapStore:
+    def __enter__(self) -> Self:
         with self._held as held:
             held.enter_context(storage_errors(self.path))
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -211,10 +224,10 @@ class MapStore:
         """Read what the store that is there says, None if it is not to be continued."""
         if not self.path.exists() or (self.path.is_dir() and not _used(self.path)):
             return None
-        attributes = marked_attributes(self.path, _MARK, _SCHEMA)
+        attributes = marked_attributes(self.path, self.mark, _SCHEMA)
         if attributes is None:
             raise InputError(
-                f"{self.path} is there and holds no window maps; choose another path or remove it"
+                f"{self.path} is there and holds no {self.what}; choose another path or remove it"
             )
         differing = _differences(attributes["settings"], self._settings)
         if not differing:
@@ -222,7 +235,8 @@ class MapStore:
         if not self._overwrite:
             cure = "use another path" if [*differing] == [_FIRST] else "use the same settings, another path"
             raise ConflictError(
-                f"{self.path} holds maps that differ in {', '.join(differing.values())}; {cure}, or overwrite"
+                f"{self.path} holds {self.noun} that differ in {', '.join(differing.values())}; "
+                f"{cure}, or overwrite"
             )
         return None
 
@@ -253,14 +267,14 @@ class MapStore:
             self._done = [len(self._names)] * pieces
             self._whole = True
             return
-        kept = 0 if before is None else _common(_names_of(self.path, before), self._names)
+        kept = self.common(table)
         done = [len(self._names)] * pieces if before is None else _done_of(before, pieces)
         self._done = [min(count, kept) for count in done]
         self._attributes = {
             "Conventions": "CF-1.8",
-            "title": "Probability that something was built or torn down, per window of observations",
+            "title": self.title,
             **self._notes,
-            _MARK: _SCHEMA,
+            self.mark: _SCHEMA,
             "core": core,
             "settings": self._settings,
         }
@@ -272,16 +286,46 @@ class MapStore:
                 if folder.is_dir():
                     remove_tree(folder)
         self._write()
-        names = list(STATISTICS) if networks > 1 else ["mean"]
-        self._arrays = {name: self._array(name, len(table), geobox, core) for name in names}
+        layers = self.layers(networks)
+        self._arrays = {
+            name: self._array(name, title, len(table), geobox, core) for name, title in layers.items()
+        }
         self._coordinates(table, geobox)
+
+    @classmethod
+    def layers(cls, networks: int) -> dict[str, str]:
+        """Give the names of the layers, and what each holds.
+
+        Parameters
+        ----------
+        networks : int
+            Number of networks.
+        """
+        names = STATISTICS if networks > 1 else ("mean",)
+        return {name: f"change probability, {STATISTICS[name]}" for name in names}
+
+    @property
+    def complete(self) -> bool:
+        """Whether all windows that were asked for were there already."""
+        return self._whole
+
+    def common(self, table: WindowTable) -> int:
+        """Count the windows at the start that are the same as in the store.
+
+        Parameters
+        ----------
+        table : WindowTable
+            All windows.
+        """
+        before = self._attributes
+        return 0 if before is None else _common(_names_of(self.path, before), table.names)
 
     def _write(self, *, clear: bool = False, complete: bool = False) -> None:
         rest = {"windows": self._names, "done": self._done, "clear": clear}
         extra: dict[str, Any] = {"terradelta": __version__} if complete else {_REST: rest}
         write_json(self.path / "zarr.json", group_document({**(self._attributes or {}), **extra}))
 
-    def _array(self, name: str, windows: int, geobox: GeoBox, core: int) -> zarr.Array[Any]:
+    def _array(self, name: str, title: str, windows: int, geobox: GeoBox, core: int) -> zarr.Array[Any]:
         folder = self.path / name
         if (folder / "zarr.json").exists():
             array = open_array(folder, write=True)
@@ -297,7 +341,7 @@ class MapStore:
             fill_value=float("nan"),
             dimension_names=("window", "y", "x"),
             attributes={
-                "long_name": f"change probability, {STATISTICS[name]}",
+                "long_name": title,
                 "units": "1",
                 "grid_mapping": "spatial_ref",
                 "coordinates": "start end time count digest",
@@ -367,10 +411,33 @@ def open_maps(store: PathType) -> xr.Dataset:
     CubeError
         If there are no maps, or unfinished ones.
     """
+    return open_windows(store, MapStore)
+
+
+def open_windows(store: PathType, kind: type[MapStore]) -> xr.Dataset:
+    """Open the layers of a store, one per window, without reading their pixels.
+
+    Parameters
+    ----------
+    store : path
+        The store.
+    kind : type
+        What it should be.
+
+    Returns
+    -------
+    xarray.Dataset
+        The layers that are there (window, y, x); along ``window``: ``start``, ``end``, ``time``, ``count``.
+
+    Raises
+    ------
+    CubeError
+        If it is something else, or not finished.
+    """
     path = Path(store)
-    attributes = marked_attributes(path, _MARK, _SCHEMA)
+    attributes = marked_attributes(path, kind.mark, _SCHEMA)
     if attributes is None:
-        raise CubeError(f"{path} holds no window maps; make them with terradelta monitor")
+        raise CubeError(f"{path} holds no {kind.what}; make them with {kind.verb}")
     if _REST in attributes:
         raise CubeError(f"{path} is not finished yet; run the same command again to complete it")
     maps = xr.Dataset(coords=grid_coords(grid_from(attributes["settings"]["grid"])), attrs=attributes)
@@ -378,7 +445,7 @@ def open_maps(store: PathType) -> xr.Dataset:
         values = np.asarray(open_array(path / name)[...])
         values = values if name == "count" else values.astype("datetime64[ns]")
         maps = maps.assign_coords({name: ("window", values)})
-    for name in STATISTICS:
+    for name in kind.layers(2):
         if (path / name / "zarr.json").exists():
             array = open_array(path / name)
             lazy = da.from_array(array, chunks=array.chunks)  # type: ignore[no-untyped-call]

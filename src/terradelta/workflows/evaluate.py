@@ -196,6 +196,36 @@ def _urban_simulated(settings: EvaluateSettings, progress: Progress) -> str:
     )
 
 
+def _urban(settings: EvaluateSettings, progress: Progress) -> str:
+    """Judge networks on a cube with weak labels, or with its own truth."""
+    from terradelta.cube import open_cube
+    from terradelta.evaluate.urban import site
+
+    cube, lists = open_cube(_data(settings)), ["all"]
+    if settings.labels is None:
+        labels = site.labels_from_truth(cube)
+    else:
+        from terradelta.workflows.label.weak import read_weak
+
+        lists = settings.tiles
+        labels = site.labels_from_weak(read_weak(settings.labels), cube, lists)
+    return site.run(
+        cube,
+        labels,
+        settings.out,
+        {
+            "before transfer": settings.before,
+            "ab initio": settings.ab_initio,
+            "after transfer": settings.weights,
+        },
+        lists=lists,
+        how=_watch(settings, stride=5),
+        drop=settings.drop,
+        seed=settings.seed,
+        progress=progress,
+    )
+
+
 _EXPERIMENTS: dict[str, Callable[[EvaluateSettings, Progress], str]] = {
     "opera": _opera,
     "weather": _weather,
@@ -205,6 +235,7 @@ _EXPERIMENTS: dict[str, Callable[[EvaluateSettings, Progress], str]] = {
     "oscd": _oscd,
     "worldcereal": _worldcereal,
     "urban-simulated": _urban_simulated,
+    "urban": _urban,
 }
 
 

@@ -1,7 +1,7 @@
-"""Experiments with networks of urban monitoring: real image pairs, real series, simulated towns."""
+"""Experiments with urban networks: image pairs, real series, simulated towns, labelled places."""
 
 from __future__ import annotations
 
-from terradelta.evaluate.urban import oscd, simulated, worldcereal
+from terradelta.evaluate.urban import oscd, simulated, site, worldcereal
 
-__all__ = ["oscd", "simulated", "worldcereal"]
+__all__ = ["oscd", "simulated", "site", "worldcereal"]

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
-from matplotlib.figure import Figure
+from matplotlib.colors import ListedColormap
 
 from terradelta.evaluate.urban.baselines import difference_length
 from terradelta.evaluate.urban.curves import curve
+from terradelta.evaluate.urban.drawing import (
+    FAINT,
+    INK,
+    TITLES,
+    VALUE,
+    colours,
+    picture_rows,
+    png,
+    stretch_of,
+    value_scale,
+)
 from terradelta.evaluate.urban.networks import Peaks
 from terradelta.types import FloatArray
 
@@ -23,11 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_pairs", "draw_series", "draw_towns"]
 
-_INK, _FAINT = "#22282d", "#6b747b"
-_VALUE = LinearSegmentedColormap.from_list("value", ["#f7f7f5", "#f6dcc3", "#e9a178", "#c2410c", "#6b1d04"])
 _KINDS = ("#f7f7f5", "#8aa05a", "#c2410c", "#5b7c99", "#7a5230", "#d8b84a", "#7c4fa3")
-_RED, _GREEN, _BLUE = 3, 2, 1
-_TITLES = {"size": 9, "color": _INK}
 
 
 def draw_pairs(shown: Sequence[tuple[Pair, FloatArray]]) -> bytes:
@@ -50,23 +54,23 @@ def draw_pairs(shown: Sequence[tuple[Pair, FloatArray]]) -> bytes:
         "spectral difference\n(standardised)",
         "network, largest value",
     ]
-    figure, grid = _rows(len(shown), titles)
+    figure, grid = picture_rows(len(shown), titles)
     for row, (pair, score) in zip(grid, shown, strict=True):
-        stretch = _stretch(pair.first)
-        row[0].imshow(_colours(pair.first, stretch))
-        row[1].imshow(_colours(pair.second, _stretch(pair.second)))
-        row[2].imshow(pair.changed, cmap=_VALUE, vmin=0, vmax=1, interpolation="nearest")
+        stretch = stretch_of(pair.first)
+        row[0].imshow(colours(pair.first, stretch))
+        row[1].imshow(colours(pair.second, stretch_of(pair.second)))
+        row[2].imshow(pair.changed, cmap=VALUE, vmin=0, vmax=1, interpolation="nearest")
         plain = difference_length(pair.first, pair.second, standardise=True)
-        row[3].imshow(plain, cmap=_VALUE, vmin=0, vmax=np.nanquantile(plain, 0.995), interpolation="nearest")
-        row[4].imshow(score, cmap=_VALUE, vmin=0, vmax=1, interpolation="nearest")
-        row[0].set_ylabel(pair.name, **_TITLES)
+        row[3].imshow(plain, cmap=VALUE, vmin=0, vmax=np.nanquantile(plain, 0.995), interpolation="nearest")
+        row[4].imshow(score, cmap=VALUE, vmin=0, vmax=1, interpolation="nearest")
+        row[0].set_ylabel(pair.name, **TITLES)
         for axes, day in zip(row, pair.dates, strict=False):
-            axes.set_xlabel(day, size=8, color=_FAINT)
-        row[2].set_xlabel(f"{pair.changed.mean():.2%} changed", size=8, color=_FAINT)
+            axes.set_xlabel(day, size=8, color=FAINT)
+        row[2].set_xlabel(f"{pair.changed.mean():.2%} changed", size=8, color=FAINT)
         for axes, each in ((row[3], plain), (row[4], score)):
-            axes.set_xlabel(f"AUC {curve(pair.changed, each).auc:.3f}", size=8, color=_INK)
-    _scale(figure, grid)
-    return _png(figure)
+            axes.set_xlabel(f"AUC {curve(pair.changed, each).auc:.3f}", size=8, color=INK)
+    value_scale(figure, grid)
+    return png(figure)
 
 
 def draw_towns(shown: Sequence[tuple[int, FloatArray, FloatArray, xr.Dataset, Peaks]]) -> bytes:
@@ -90,11 +94,11 @@ def draw_towns(shown: Sequence[tuple[int, FloatArray, FloatArray, xr.Dataset, Pe
         "network, date of it",
         "network, largest value",
     ]
-    figure, grid = _rows(len(shown), titles)
+    figure, grid = picture_rows(len(shown), titles)
     for row, (seed, first, last, truth, peaks) in zip(grid, shown, strict=True):
-        stretch = _stretch(first)
-        row[0].imshow(_colours(first, stretch))
-        row[1].imshow(_colours(last, stretch))
+        stretch = stretch_of(first)
+        row[0].imshow(colours(first, stretch))
+        row[1].imshow(colours(last, stretch))
         kinds = ListedColormap(_KINDS)
         row[2].imshow(
             truth["kind"].values, cmap=kinds, vmin=-0.5, vmax=len(_KINDS) - 0.5, interpolation="nearest"
@@ -108,15 +112,15 @@ def draw_towns(shown: Sequence[tuple[int, FloatArray, FloatArray, xr.Dataset, Pe
         row[3].imshow(np.ma.masked_less(days, 0), interpolation="nearest", **span)
         found = np.ma.masked_where(~(peaks.score > 0.5), peaks.day)
         row[4].imshow(found, interpolation="nearest", **span)
-        row[5].imshow(peaks.score, cmap=_VALUE, vmin=0, vmax=1, interpolation="nearest")
+        row[5].imshow(peaks.score, cmap=VALUE, vmin=0, vmax=1, interpolation="nearest")
         changed = np.isin(truth["kind"].values, (2, 6))
-        row[5].contour(changed, [0.5], colors=_INK, linewidths=0.6)
-        row[0].set_ylabel(f"seed {seed}", **_TITLES)
-        row[2].set_xlabel("red: built, violet: torn down", size=8, color=_FAINT)
-        row[4].set_xlabel("where > 0.5", size=8, color=_FAINT)
-        row[5].set_xlabel(f"AUC {curve(changed, peaks.score).auc:.3f}", size=8, color=_INK)
-    _scale(figure, grid)
-    return _png(figure)
+        row[5].contour(changed, [0.5], colors=INK, linewidths=0.6)
+        row[0].set_ylabel(f"seed {seed}", **TITLES)
+        row[2].set_xlabel("red: built, violet: torn down", size=8, color=FAINT)
+        row[4].set_xlabel("where > 0.5", size=8, color=FAINT)
+        row[5].set_xlabel(f"AUC {curve(changed, peaks.score).auc:.3f}", size=8, color=INK)
+    value_scale(figure, grid)
+    return png(figure)
 
 
 def draw_series(cube: xr.DataTree, peaks: Peaks) -> bytes:
@@ -135,7 +139,7 @@ def draw_series(cube: xr.DataTree, peaks: Peaks) -> bytes:
         A PNG file.
     """
     titles = ["a clear image at the start", "one at the end", "network, largest value", "windows over time"]
-    figure, grid = _rows(1, titles)
+    figure, grid = picture_rows(1, titles)
     row = grid[0]
     optical = cube["optical"].to_dataset()
     share = optical["clear"].mean(("y", "x")).values
@@ -144,19 +148,19 @@ def draw_series(cube: xr.DataTree, peaks: Peaks) -> bytes:
         row, (int(share[:half].argmax()), half + int(share[half:].argmax())), strict=False
     ):
         image = optical["reflectance"].values[index]
-        axes.imshow(_colours(image, _stretch(image)))
-        axes.set_xlabel(str(optical["time"].values[index])[:10], size=8, color=_FAINT)
-    row[2].imshow(peaks.score, cmap=_VALUE, vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(colours(image, stretch_of(image)))
+        axes.set_xlabel(str(optical["time"].values[index])[:10], size=8, color=FAINT)
+    row[2].imshow(peaks.score, cmap=VALUE, vmin=0, vmax=1, interpolation="nearest")
     _over_time(row[3], peaks.windows)
-    _scale(figure, grid)
-    return _png(figure)
+    value_scale(figure, grid)
+    return png(figure)
 
 
 def _over_time(axes: Axes, windows: xr.DataArray) -> None:
     flat = windows.values.reshape(windows.sizes["window"], -1)
     levels = np.nanquantile(flat, (0.5, 0.99, 1.0), axis=1)
     for level, name, colour in zip(
-        levels, ("median", "99 %", "largest"), (_FAINT, "#e9a178", "#c2410c"), strict=True
+        levels, ("median", "99 %", "largest"), (FAINT, "#e9a178", "#c2410c"), strict=True
     ):
         axes.plot(windows["time"].values, level, label=name, color=colour)
     axes.set_ylim(0, 1)
@@ -165,43 +169,5 @@ def _over_time(axes: Axes, windows: xr.DataArray) -> None:
         windows["time"].values[[0, -1]], [str(day)[:7] for day in windows["time"].values[[0, -1]]]
     )
     axes.set_yticks((0, 0.5, 1))
-    axes.tick_params(labelsize=8, colors=_INK)
-    axes.legend(fontsize=8, frameon=False, labelcolor=_INK)
-
-
-def _rows(count: int, titles: Sequence[str]) -> tuple[Figure, Any]:
-    figure = Figure(
-        figsize=(2.35 * len(titles) + 0.6, 2.6 * count + 0.5), facecolor="white", layout="constrained"
-    )
-    grid = figure.subplots(count, len(titles), squeeze=False)
-    for axes, title in zip(grid[0], titles, strict=True):
-        axes.set_title(title, **_TITLES)
-    for axes in grid.flat:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set(color=_FAINT, linewidth=0.6)
-    return figure, grid
-
-
-def _stretch(image: FloatArray) -> tuple[float, float]:
-    low, high = np.nanquantile(image[[_RED, _GREEN, _BLUE]], (0.01, 0.985))
-    return float(low), float(high)
-
-
-def _colours(image: FloatArray, stretch: tuple[float, float]) -> FloatArray:
-    low, high = stretch
-    shown = (image[[_RED, _GREEN, _BLUE]] - low) / max(high - low, 1e-6)
-    return np.asarray(np.clip(np.nan_to_num(shown), 0, 1).transpose(1, 2, 0))
-
-
-def _scale(figure: Figure, grid: Any) -> None:
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), _VALUE), ax=list(grid[:, -1]), shrink=0.6, pad=0.02)
-    bar.set_label("value of the network", fontsize=8, color=_INK)
-    bar.ax.tick_params(labelsize=8, colors=_INK)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    axes.tick_params(labelsize=8, colors=INK)
+    axes.legend(fontsize=8, frameon=False, labelcolor=INK)

@@ -19,7 +19,7 @@ from terradelta.evaluate.urban.writing import as_json, table, write_files
 from terradelta.simulate import KINDS, urban_place
 from terradelta.types import BoolArray, FloatArray, PathType
 
-__all__ = ["Town", "first_and_last", "judge", "run"]
+__all__ = ["Town", "built_or_torn", "first_and_last", "judge", "run"]
 
 _URBAN = ("building", "demolition")
 _HALF_WINDOW = 91
@@ -162,6 +162,22 @@ def first_and_last(optical: xr.Dataset) -> tuple[FloatArray, FloatArray]:
     return np.asarray(first), np.asarray(last)
 
 
+def built_or_torn(truth: xr.Dataset) -> BoolArray:
+    """Tell where something was built or torn down.
+
+    Parameters
+    ----------
+    truth : xarray.Dataset
+        The group ``truth`` of a simulated place.
+
+    Returns
+    -------
+    ndarray of bool
+        (y, x); harvests, clear cuts and the like are none of it.
+    """
+    return np.isin(truth["kind"].values, [KINDS[name].code for name in _URBAN])
+
+
 def judge(name: str, truth: xr.Dataset, peaks: Peaks, plain: dict[str, FloatArray]) -> Town:
     """Give the figures of one town.
 
@@ -187,7 +203,7 @@ def judge(name: str, truth: xr.Dataset, peaks: Peaks, plain: dict[str, FloatArra
     """
     kind, score = truth["kind"].values, peaks.score
     by_kind = {name: kind == each.code for name, each in KINDS.items()}
-    urban = np.logical_or.reduce([by_kind[name] for name in _URBAN])
+    urban = built_or_torn(truth)
     quiet = truth["changed"].values == 0
     sure = urban & (score > 0.5)
     dates = date_errors(peaks.day, truth["date"].values, sure, days=_HALF_WINDOW) if sure.any() else None

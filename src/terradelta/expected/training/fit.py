@@ -216,7 +216,8 @@ def train_expected(
             _settings(config, resume, weights_only),
             {"digest": data.digest, "samples": len(data.train)},
         )
-        run.begin(told, given, seed=config.options.seed, overwrite=overwrite)
+        usual = FitConfig(network=config.network).to_dict()
+        run.begin(told, given, seed=config.options.seed, overwrite=overwrite, defaults=usual)
         for number, plan in enumerate(data.plans):
             plan.save(run.folder / f"plan-{number + 1}.json")
         statistics = _statistics(config, data, run)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from terradelta.urban.labels.rules import RULES, LabelRule, rule_of
+    from terradelta.urban.labels.series import label_windows, synthetic_labels
+    from terradelta.urban.labels.store import labelled_stack, open_labels
     from terradelta.urban.labels.synthetic import (
         change_activity,
         label_of_means,
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "rules": ("RULES", "LabelRule", "rule_of"),
+    "series": ("label_windows", "synthetic_labels"),
+    "store": ("labelled_stack", "open_labels"),
     "synthetic": (
         "change_activity",
         "label_of_means",
@@ -41,9 +45,13 @@ __all__ = [
     "change_activity",
     "label_of_means",
     "label_of_window",
+    "label_windows",
+    "labelled_stack",
     "mean_frame",
+    "open_labels",
     "rule_of",
     "synthetic_label",
+    "synthetic_labels",
     "window_activity",
 ]
 

@@ -40,6 +40,8 @@ class UrbanTask(pl.LightningModule):
         Tanimoto loss of each sample, and their mean; or of the batch as one.
     momentum : float
         Of SGD.
+    norm_momentum : float
+        Share of each batch in the running statistics of the normalisation.
     saving : bool
         Keep one window at a time in memory, see `maximum_over_windows`.
     parts : {"all", "head", "frozen_norm"}
@@ -60,6 +62,7 @@ class UrbanTask(pl.LightningModule):
         *,
         loss: Literal["per_sample", "flat"] = "per_sample",
         momentum: float = 0.8,
+        norm_momentum: float = 0.01,
         saving: bool = True,
         parts: Parts = "all",
         examples: WindowBatch | None = None,
@@ -71,6 +74,9 @@ class UrbanTask(pl.LightningModule):
         self._options, self._momentum, self._examples = options, momentum, examples
         self._per_sample, self._saving, self._parts = loss == "per_sample", saving, parts
         self._sums = torch.zeros(5)
+        for norm in network.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.momentum = norm_momentum
         for module in self._frozen():
             module.requires_grad_(False)
 

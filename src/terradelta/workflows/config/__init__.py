@@ -11,10 +11,13 @@ from terradelta.workflows.config.database import (
     DatabaseLoadSettings,
 )
 from terradelta.workflows.config.detect import DetectSettings, OmnibusSettings, RobustSettings
+from terradelta.workflows.config.label import LabelSettings
 from terradelta.workflows.config.monitor import MonitorSettings
 from terradelta.workflows.config.predict import PredictSettings
+from terradelta.workflows.config.pretrain import PretrainSettings
 from terradelta.workflows.config.simulate import SimulateChangeSettings, SimulatePlaceSettings
 from terradelta.workflows.config.train import TrainSettings
+from terradelta.workflows.config.transfer import TransferSettings
 from terradelta.workflows.config.verbs import (
     BuildSettings,
     CompareSettings,
@@ -40,14 +43,17 @@ __all__ = [
     "ExportSettings",
     "ImportSettings",
     "InfoSettings",
+    "LabelSettings",
     "MonitorSettings",
     "OmnibusSettings",
     "PredictSettings",
+    "PretrainSettings",
     "RobustSettings",
     "Settings",
     "SimulateChangeSettings",
     "SimulatePlaceSettings",
     "TrainSettings",
+    "TransferSettings",
     "Written",
     "load_settings",
     "to_yaml",
@@ -56,9 +62,12 @@ __all__ = [
 SETTINGS: dict[str, type[Settings]] = {
     "demo": DemoSettings,
     "detect": DetectSettings,
+    "label": LabelSettings,
     "monitor": MonitorSettings,
     "predict": PredictSettings,
     "train": TrainSettings,
+    "pretrain": PretrainSettings,
+    "transfer": TransferSettings,
     "evaluate": EvaluateSettings,
     "export": ExportSettings,
     "compare": CompareSettings,

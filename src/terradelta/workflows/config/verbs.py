@@ -79,29 +79,51 @@ Weights = Annotated[
 
 
 _MAKE_THEIR_OWN = ("urban-simulated", "paper", "peers")
+_OF_URBAN = ("before", "ab_initio", "labels", "drop")
 
 
 class EvaluateSettings(Settings):
     """Score the methods on real or simulated data, in one table with a picture."""
 
     experiment: Literal[
-        "opera", "weather", "images", "paper", "peers", "oscd", "worldcereal", "urban-simulated"
+        "opera", "weather", "images", "paper", "peers", "oscd", "worldcereal", "urban-simulated", "urban"
     ] = Field(
         "opera",
-        description="Which experiment; oscd, worldcereal and urban-simulated are of urban monitoring.",
+        description="Which experiment; oscd, worldcereal, urban-simulated and urban are of urban monitoring.",
     )
     data: Path | None = Field(
         None,
         description="Folder of the experiment's data; for images also a TFRecord file or samples (Zarr); for "
-        "paper a cube, TFRecord files or samples; empty for urban-simulated, which makes its own, and for "
-        "paper and peers to do so (or: simulated).",
+        "paper a cube, TFRecord files or samples; for urban a cube; empty for urban-simulated, which makes "
+        "its own, and for paper and peers to do so (or: simulated).",
     )
     out: Path = Field(Path("evaluation"), description="Folder for the table and the picture.")
     weights: Weights = Field(
         [],
         description="Networks of urban monitoring: files of published weights (HDF5) or folders of "
         "save_pretrained; their mean counts. For images and paper one network of train, in place of the "
-        "predictions that the samples hold or of trainings. For peers the wheel or folder of distmetrics.",
+        "predictions that the samples hold or of trainings. For peers the wheel or folder of distmetrics. "
+        "For urban networks after transfer, also run folders.",
+    )
+    before: Weights = Field([], description="Of urban: networks before transfer, scored beside weights.")
+    ab_initio: Weights = Field(
+        [], description="Of urban: networks trained on the place alone, scored beside weights."
+    )
+    labels: Path | None = Field(
+        None,
+        description="Of urban: folder of weak labels made by label; empty: the truth of a simulated cube.",
+    )
+    tiles: Names = Field(
+        ["test"],
+        description="Of urban: lists of tiles of the labels to score: test, validation (of all versions), or "
+        "V1, V2, V3 (validation of one); a simulated cube's own truth counts in all tiles.",
+    )
+    drop: Annotated[
+        list[Annotated[float, Field(gt=0, lt=1)]], BeforeValidator(split_list), Written("<share,share,...>")
+    ] = Field(
+        [],
+        description="Of urban: shares of the radar, of the optical and of both kinds of observations to "
+        "leave out, for example 0.25,0.5,0.75; empty: none.",
     )
     ablations: Annotated[list[Path], BeforeValidator(split_list), Written("<run,run,...>")] = Field(
         [],
@@ -125,13 +147,14 @@ class EvaluateSettings(Settings):
         None,
         ge=1,
         description="Kept observations from the start of one window to the next; empty: the experiment's own "
-        "(oscd 9, worldcereal 5, urban-simulated 20).",
+        "(oscd 9, worldcereal 5, urban-simulated 20, urban 5).",
     )
     places: int = Field(3, ge=1, description="How many towns urban-simulated makes.")
     seed: int = Field(
         0,
         ge=0,
-        description="Which discs of opera; which pixels of images; the first town of urban-simulated.",
+        description="Which discs of opera; which pixels of images; the first town of urban-simulated; which "
+        "observations urban drops.",
     )
     device: str | None = Field(
         None, description="Where networks run, for example cpu or cuda; empty: a GPU if there is one."
@@ -154,12 +177,15 @@ class EvaluateSettings(Settings):
             )
         if self.quick and self.experiment not in ("paper", "peers"):
             raise ValueError(f"the experiment {self.experiment} has no quick form; leave quick out")
-        if self.experiment in ("oscd", "worldcereal", "urban-simulated") and not self.weights:
+        if self.experiment in ("oscd", "worldcereal", "urban-simulated", "urban") and not self.weights:
             raise ValueError(
                 f"the experiment {self.experiment} runs networks; name at least one file with weights"
             )
         if self.experiment == "urban-simulated" and self.data is not None:
             raise ValueError("the experiment urban-simulated makes its own data; leave data out")
+        only = [name for name in _OF_URBAN if getattr(self, name)]
+        if self.experiment != "urban" and only:
+            raise ValueError(f"the experiment {self.experiment} knows no {only[0]}; leave it out")
         return self
 
 
