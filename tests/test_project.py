@@ -48,8 +48,8 @@ BELOW = {
         "tfrecord", "urban", "windows", "errors", "types",
     },
     "workflows": {
-        "cube", "evaluate", "expected", "land", "learning", "optical", "products", "sar", "simulate", "sources",
-        "tfrecord", "urban", "windows", "errors", "types",
+        "cube", "evaluate", "expected", "land", "learning", "optical", "products", "sar", "simulate",
+        "sources", "tfrecord", "urban", "windows", "errors", "types",
     },
     "cli": {"cube", "products", "sources", "workflows", "errors", "types"},
 }  # fmt: skip

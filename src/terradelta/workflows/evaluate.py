@@ -226,6 +226,21 @@ def _urban(settings: EvaluateSettings, progress: Progress) -> str:
     )
 
 
+def _urban_transfer(settings: EvaluateSettings, progress: Progress) -> str:
+    """Teach networks on simulated places, step by step."""
+    from terradelta.evaluate.urban import transfer
+
+    sizes = transfer.QUICK if settings.quick else transfer.FULL
+    chosen = replace(sizes, seeds=settings.trainings, stride=settings.stride or sizes.stride)
+    return transfer.run(
+        settings.out,
+        protocol=chosen,
+        weights=settings.weights[0] if settings.weights else None,
+        workers=settings.workers,
+        progress=progress,
+    )
+
+
 _EXPERIMENTS: dict[str, Callable[[EvaluateSettings, Progress], str]] = {
     "opera": _opera,
     "weather": _weather,
@@ -236,6 +251,7 @@ _EXPERIMENTS: dict[str, Callable[[EvaluateSettings, Progress], str]] = {
     "worldcereal": _worldcereal,
     "urban-simulated": _urban_simulated,
     "urban": _urban,
+    "urban-transfer": _urban_transfer,
 }
 
 

@@ -78,7 +78,8 @@ Weights = Annotated[
 ]
 
 
-_MAKE_THEIR_OWN = ("urban-simulated", "paper", "peers")
+_MAKE_THEIR_OWN = ("urban-simulated", "urban-transfer", "paper", "peers")
+_QUICK = ("paper", "peers", "urban-transfer")
 _OF_URBAN = ("before", "ab_initio", "labels", "drop")
 
 
@@ -86,16 +87,26 @@ class EvaluateSettings(Settings):
     """Score the methods on real or simulated data, in one table with a picture."""
 
     experiment: Literal[
-        "opera", "weather", "images", "paper", "peers", "oscd", "worldcereal", "urban-simulated", "urban"
+        "opera",
+        "weather",
+        "images",
+        "paper",
+        "peers",
+        "oscd",
+        "worldcereal",
+        "urban-simulated",
+        "urban",
+        "urban-transfer",
     ] = Field(
         "opera",
-        description="Which experiment; oscd, worldcereal, urban-simulated and urban are of urban monitoring.",
+        description="Which experiment; oscd, worldcereal and those with urban in their name are of urban "
+        "monitoring.",
     )
     data: Path | None = Field(
         None,
         description="Folder of the experiment's data; for images also a TFRecord file or samples (Zarr); for "
-        "paper a cube, TFRecord files or samples; for urban a cube; empty for urban-simulated, which makes "
-        "its own, and for paper and peers to do so (or: simulated).",
+        "paper a cube, TFRecord files or samples; for urban a cube; empty for urban-simulated and "
+        "urban-transfer, which make their own, and for paper and peers to do so (or: simulated).",
     )
     out: Path = Field(Path("evaluation"), description="Folder for the table and the picture.")
     weights: Weights = Field(
@@ -103,7 +114,8 @@ class EvaluateSettings(Settings):
         description="Networks of urban monitoring: files of published weights (HDF5) or folders of "
         "save_pretrained; their mean counts. For images and paper one network of train, in place of the "
         "predictions that the samples hold or of trainings. For peers the wheel or folder of distmetrics. "
-        "For urban networks after transfer, also run folders.",
+        "For urban networks after transfer, also run folders. For urban-transfer one published file, to be "
+        "transferred too.",
     )
     before: Weights = Field([], description="Of urban: networks before transfer, scored beside weights.")
     ab_initio: Weights = Field(
@@ -135,11 +147,19 @@ class EvaluateSettings(Settings):
         description="Networks that opera, weather, paper and peers train and score too: conditioned, unet "
         "and others that docs/experiments.md names; empty: none in opera and peers, else all.",
     )
-    trainings: int = Field(3, ge=1, description="Trainings of each of these networks, with seeds from 0.")
-    quick: bool = Field(
-        False, description="Of paper and peers: small places, samples and networks, in some minutes."
+    trainings: int = Field(
+        3,
+        ge=1,
+        description="Trainings of each of these networks, with seeds from 0; of urban-transfer, how often all "
+        "is trained.",
     )
-    workers: int = Field(2, ge=1, description="Of paper: trainings at a time, each a process of one thread.")
+    quick: bool = Field(
+        False,
+        description="Of paper, peers and urban-transfer: small places, samples and networks, in some minutes.",
+    )
+    workers: int = Field(
+        2, ge=1, description="Of paper and urban-transfer: trainings at a time, each a process of one thread."
+    )
     history: int | None = Field(
         None, ge=2, description="Previous images that count as known in opera and weather; empty: 10 and 4."
     )
@@ -147,7 +167,7 @@ class EvaluateSettings(Settings):
         None,
         ge=1,
         description="Kept observations from the start of one window to the next; empty: the experiment's own "
-        "(oscd 9, worldcereal 5, urban-simulated 20, urban 5).",
+        "(oscd 9, worldcereal 5, urban-simulated 20, urban 5, urban-transfer 3).",
     )
     places: int = Field(3, ge=1, description="How many towns urban-simulated makes.")
     seed: int = Field(
@@ -171,18 +191,18 @@ class EvaluateSettings(Settings):
             raise ValueError(
                 f"the experiment {self.experiment} trains its own networks; name networks, not weights"
             )
-        if self.experiment in ("images", "paper", "peers") and len(self.weights) > 1:
+        if self.experiment in ("images", "paper", "peers", "urban-transfer") and len(self.weights) > 1:
             raise ValueError(
                 f"the experiment {self.experiment} takes one network; leave out all of weights but one"
             )
-        if self.quick and self.experiment not in ("paper", "peers"):
+        if self.quick and self.experiment not in _QUICK:
             raise ValueError(f"the experiment {self.experiment} has no quick form; leave quick out")
         if self.experiment in ("oscd", "worldcereal", "urban-simulated", "urban") and not self.weights:
             raise ValueError(
                 f"the experiment {self.experiment} runs networks; name at least one file with weights"
             )
-        if self.experiment == "urban-simulated" and self.data is not None:
-            raise ValueError("the experiment urban-simulated makes its own data; leave data out")
+        if self.experiment in ("urban-simulated", "urban-transfer") and self.data is not None:
+            raise ValueError(f"the experiment {self.experiment} makes its own data; leave data out")
         only = [name for name in _OF_URBAN if getattr(self, name)]
         if self.experiment != "urban" and only:
             raise ValueError(f"the experiment {self.experiment} knows no {only[0]}; leave it out")
