@@ -163,3 +163,17 @@ def test_the_sky_is_as_cloudy_as_asked(share: float) -> None:
         for day in range(400)
     ]
     assert np.mean(covers) == pytest.approx(share, abs=0.045)
+
+
+def test_small_changes_leave_room_for_many() -> None:
+    tree = urban_place(4, size=128, years=0.2, changes=24, largest_change=5.0, optical_days=0)
+    label = tree["truth"]["label"].values
+    sizes = np.bincount(label.ravel())[1:]
+    assert len(sizes) == 24
+    built = np.isin(tree["truth/changes"]["kind"].values, ("building", "demolition"))
+    assert sizes[built].max() <= (2 * 1.1 * 5.0 + 2) ** 2
+
+
+def test_changes_smaller_than_pixels_are_refused() -> None:
+    with pytest.raises(InputError, match="largest_change is 1.0; give a radius of 3 pixels or more"):
+        urban_place(4, size=64, largest_change=1.0)

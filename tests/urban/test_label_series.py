@@ -66,11 +66,11 @@ def test_blocks_give_what_whole_arrays_give(
     places: ModuleType, cube: xr.DataTree, tmp_path: Path, as_published: bool
 ) -> None:
     rule = places.PUBLISHED if as_published else places.RULE
-    wanted, betas = places.plain_labels(cube, rule, 2)
+    wanted, betas = places.plain_labels(cube, rule, 4)
     assert 0.01 < (wanted > 0).mean() < 0.9
     ways: dict[int, dict[str, Any]] = {256: {}, 64: {"workers": 2}, 32: {"memory": places.SMALL}}
     for core, way in ways.items():
-        labels = _labels(places, cube, tmp_path / f"{core}.zarr", rule=rule, stride=2, **way)
+        labels = _labels(places, cube, tmp_path / f"{core}.zarr", rule=rule, stride=4, **way)
         assert labels.attrs["core"] == core
         np.testing.assert_allclose(labels["label"].values, wanted, atol=1e-6)
         np.testing.assert_allclose(labels.attrs["settings"]["betas"], betas, rtol=1e-12)
@@ -158,7 +158,7 @@ def test_killed_at_any_file_the_same_call_completes_it(
     assert _ends(killed, cube=source, store=str(tmp_path / "count")) == 0
     files = int((tmp_path / "count.count").read_text())
     assert files > 40
-    for number in range(0, files, 7):
+    for number in range(0, files, 9):
         store = tmp_path / f"{number}.zarr"
         assert _ends(killed, cube=source, store=str(store), die_at=number, after=number % 2) == -9
         with pytest.raises(CubeError, match=r"holds no synthetic labels|not finished yet"):

@@ -217,6 +217,7 @@ def draw_changes(
     *,
     kinds: tuple[str, ...] = ORDER,
     works_days: int = 0,
+    largest: float | None = None,
 ) -> tuple[Change, ...]:
     """Draw changes of different kind, size, date and sign, apart from each other and from the border.
 
@@ -236,6 +237,8 @@ def draw_changes(
         Kinds to draw, by turns.
     works_days : int
         Days of bare soil before a building stands.
+    largest : float, optional
+        Radius of the largest changes in pixels; a fourteenth of the shorter side of the place if not given.
 
     Returns
     -------
@@ -247,7 +250,7 @@ def draw_changes(
         If the place is too small for so many.
     """
     free = np.ones(land.cover.shape, bool)
-    largest = max(4.0, min(free.shape) / 14)
+    largest = max(4.0, min(free.shape) / 14) if largest is None else largest
     dates = _dates(stream(seed, "change dates"), count, *period)
     found = []
     for i in range(count):

@@ -81,6 +81,7 @@ def place(seed: int = 0, scenario: Scenario | None = None, **settings: Any) -> x
             scenario.period,
             kinds=scenario.kinds,
             works_days=scenario.works_days,
+            largest=scenario.largest_change,
         )
     flown = passes(scenario.orbits, *scenario.period)
     latitude = _latitude(geobox)

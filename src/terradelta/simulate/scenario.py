@@ -75,6 +75,8 @@ class Scenario:
         Kinds of change to draw, by turns; names of `KINDS`.
     works_days : int
         Days of bare soil before a building stands; 0 = built in a day.
+    largest_change : float or None
+        Radius of the largest changes in pixels, 3 or more; None = a fourteenth of the shorter side.
     crs : str
         Coordinate reference system, in m (a UTM zone).
     origin : tuple of float
@@ -117,6 +119,7 @@ class Scenario:
     urban: float = SHARES[Cover.URBAN]
     kinds: tuple[str, ...] = ORDER
     works_days: int = 0
+    largest_change: float | None = None
     crs: str = "EPSG:32631"
     origin: tuple[float, float] = (680_000.0, 5_612_000.0)
 
@@ -150,6 +153,8 @@ class Scenario:
         for name in ("flattening", "clouds", "urban"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}; give a share, 0 to 1")
+        if self.largest_change is not None and not self.largest_change >= 3:
+            raise InputError(f"largest_change is {self.largest_change}; give a radius of 3 pixels or more")
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown or not self.kinds:
             raise InputError(f"kinds is {self.kinds!r}; choose from {', '.join(KINDS)}")

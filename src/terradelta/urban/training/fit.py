@@ -234,8 +234,7 @@ class _Teaching:
             more |= {"saving": config.saving, "parts": config.parts}
         if config.options.pictures_every:
             more["examples"] = collate([self.check[place] for place in _shown(self.check)])
-        task = UrbanTask(self.net, config.options, loss=config.loss, **more)
-        return task.train()  # the loop trains in whatever mode it finds, and networks are read for inference
+        return UrbanTask(self.net, config.options, loss=config.loss, **more)
 
 
 def _shown(samples: Dataset[Any]) -> list[int]:

@@ -79,6 +79,7 @@ class UrbanTask(pl.LightningModule):
                 norm.momentum = norm_momentum
         for module in self._frozen():
             module.requires_grad_(False)
+        self.train()  # the loop trains in whatever mode it finds, and networks are read for inference
 
     def _frozen(self) -> Iterator[nn.Module]:
         if self._parts == "head":

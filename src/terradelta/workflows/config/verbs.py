@@ -150,12 +150,13 @@ class EvaluateSettings(Settings):
     trainings: int = Field(
         3,
         ge=1,
-        description="Trainings of each of these networks, with seeds from 0; of urban-transfer, how often all "
-        "is trained.",
+        description="Trainings of each of these networks, with seeds from 0; of urban-transfer, how often "
+        "all is trained.",
     )
     quick: bool = Field(
         False,
-        description="Of paper, peers and urban-transfer: small places, samples and networks, in some minutes.",
+        description="Of paper, peers and urban-transfer: small places, samples and networks, in some "
+        "minutes.",
     )
     workers: int = Field(
         2, ge=1, description="Of paper and urban-transfer: trainings at a time, each a process of one thread."

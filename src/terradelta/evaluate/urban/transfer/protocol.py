@@ -16,7 +16,9 @@ from terradelta.urban.training.visits import Visits
 __all__ = ["FULL", "QUICK", "TransferProtocol"]
 
 _KINDS = ("building", "demolition", "building", "harvest", "building", "demolition", "clear_cut", "building")
-_PLACE: Mapping[str, Any] = MappingProxyType({"years": 3.0, "clouds": 0.6, "kinds": _KINDS})
+_PLACE: Mapping[str, Any] = MappingProxyType(
+    {"years": 3.0, "clouds": 0.6, "kinds": _KINDS, "largest_change": 8.0}
+)
 _HOMES: tuple[Mapping[str, Any], ...] = ({}, {"urban": 0.6, "haze": 1.2})
 _ELSEWHERE: Mapping[str, Any] = MappingProxyType({
     "urban": 0.3, "relief": 200.0, "haze": 1.5, "start": "2019-06-01", "mean_temperature": 12.0,
@@ -67,8 +69,8 @@ class TransferProtocol:
 
     size: int = 256
     target_size: int = 320
-    changes: int = 30
-    target_changes: int = 44
+    changes: int = 60
+    target_changes: int = 110
     step_days: int = 12
     fewest: int = 8
     most: int = 16
@@ -82,7 +84,7 @@ class TransferProtocol:
     transfer_epochs: int = 20
     transfer_batch: int = 4
     transfer_learning_rate: float = 0.05
-    visits: Visits = field(default_factory=lambda: Visits(count=6, first=4, steps=(9, 13)))
+    visits: Visits = field(default_factory=lambda: Visits(count=8, first=2, steps=(8, 10)))
     tiles: tuple[int, int, int] = (20, 6, 24)
     seeds: int = 3
     stride: int = 3
