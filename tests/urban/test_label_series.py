@@ -244,7 +244,7 @@ def test_bad_input_is_told_in_one_line(places: ModuleType, cube: xr.DataTree, tm
         assert "\n" not in str(error.value)
 
     refused(r"there are 20 observations in 37 days, and a window of 24 days needs 4", end="2020-02-10")
-    refused("the emptiest of the three has 3", step=np.timedelta64(8, "D"))
+    refused("the emptiest of the three has 2", step=np.timedelta64(8, "D"))
     refused("starts at every 60th observation; give a smaller stride", stride=60)
     refused("stride is 0; give 1 or more", stride=0)
     refused("workers is 'all'; give a whole number", workers="all")
