@@ -20,7 +20,7 @@ from terradelta.evaluate.scores import map_scores
 from terradelta.evaluate.urban import site
 from terradelta.evaluate.urban.networks import Watch
 from terradelta.evaluate.urban.site.labels import SiteLabels
-from terradelta.evaluate.urban.site.networks import judge_group, load_group
+from terradelta.evaluate.urban.site.networks import judge_group, load_group, require_alike
 from terradelta.evaluate.urban.site.scoring import THRESHOLDS, urban_scores
 from terradelta.evaluate.urban.site.thinning import thin
 from terradelta.simulate import urban_place
@@ -264,10 +264,15 @@ def test_rows_of_tiles_are_those_of_their_pixels(town: Path, judged: list[Any]) 
 def test_networks_that_do_not_go_together(town: Path, weights: list[Path], tmp_path: Path) -> None:
     labels, cube = site.labels_from_truth(open_cube(town)), open_cube(town)
     other = save(tmp_path / "other", 0, replace(TINY, name="other", most=21))
+    longer = save(tmp_path / "longer", 0, replace(TINY, most=21))
     radar = save(tmp_path / "radar", 0, branches="sar")
     for given, message in (
         ({"after": [weights[0], other]}, r"V1 \(tiny\) and other \(other, after\) are of different eras"),
         ({"before": [weights[0]], "after": [other]}, "different eras; give networks of one era"),
+        (
+            {"after": [weights[0], longer]},
+            r"V1 and longer \(after\) see different windows: most is \d+ and 21; give each kind",
+        ),
         ({"after": [weights[0], radar]}, r"V1 \(both\) and radar \(sar\) after read different sensors"),
         ({"after": []}, "no networks are given"),
         ({"after": [tmp_path / "gone"]}, "no network at .*gone"),
@@ -276,6 +281,7 @@ def test_networks_that_do_not_go_together(town: Path, weights: list[Path], tmp_p
             site.run(cube, labels, tmp_path / "out", given, how=HOW)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+    require_alike([load_group("before", [weights[0]]), load_group("after", [longer])])
 
 
 # loss of observations

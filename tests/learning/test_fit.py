@@ -158,6 +158,9 @@ def test_a_new_run_from_another_one(tmp_path: Path) -> None:
     assert len(fresh.losses) == 5
     assert fresh.losses[0] < 0.5 * whole.losses[0]
     assert result.epochs == 1
+    with pytest.raises(InputError, match="short has 2 epochs already, and epochs is 2; give more"):
+        train(tmp_path / "same", epochs=2, more={"resume": tmp_path / "short"})
+    assert not (tmp_path / "same" / "checkpoints").exists()
 
 
 def test_checkpoints_that_cannot_be_used(tmp_path: Path) -> None:

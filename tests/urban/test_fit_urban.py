@@ -197,6 +197,16 @@ def test_labels_of_another_grid_are_refused(tmp_path: Path, cube: xr.DataTree, s
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("what", "there"), [("step", 9.0), ("window", "90 days")])
+def test_labels_of_other_windows_are_refused(
+    tmp_path: Path, cube: xr.DataTree, source: LabelledCube, what: str, there: Any
+) -> None:
+    labels = source.labels.assign_attrs(settings={**source.labels.attrs["settings"], what: there})
+    with pytest.raises(InputError, match=f"labels of town were made with a {what} of 90? days .*leave it"):
+        pretrain([LabelledCube(cube, labels, "town")], PRETRAIN, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_loss_that_is_no_number_names_the_samples(tmp_path: Path, cube: xr.DataTree) -> None:
     labels = _labels(cube)
     labels["label"].values[:, :8, :8] = np.nan
@@ -290,6 +300,15 @@ def test_only_the_parts_that_are_asked_for_change(
     before, after = start.state_dict(), net.state_dict()
     assert {name for name in moved if torch.equal(before[name], after[name])} == set()
     assert {name for name in still if not torch.equal(before[name], after[name])} == set()
+
+
+def test_frozen_normalisations_stay_so_when_several_gpus_replace_them() -> None:
+    task = UrbanTask(places.network(1), QUICK, parts="frozen_norm")
+    task.network = torch.nn.SyncBatchNorm.convert_sync_batchnorm(task.network)
+    task.train()
+    norms = [each for each in task.modules() if isinstance(each, torch.nn.SyncBatchNorm)]
+    assert len(norms) == 5
+    assert not any(norm.training for norm in norms)
 
 
 def _lists(train: str, validation: str) -> TileLists:

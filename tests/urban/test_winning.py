@@ -144,6 +144,15 @@ def test_a_window_that_wins_nowhere_is_not_run_again() -> None:
     assert float(net.weight.grad) == pytest.approx(4 * 0.7)  # type: ignore[arg-type]
 
 
+def test_processes_that_normalise_together_run_the_same_windows() -> None:
+    net = _Means()
+    net.norm = nn.SyncBatchNorm(1)
+    net.norm.requires_grad_(False)
+    maximum_over_windows(net, _levels(0.2, 0.7, 0.5)).sum().backward()
+    assert net.seen == pytest.approx([0.2, 0.7, 0.5])
+    assert float(net.weight.grad) == pytest.approx(4 * 0.7)  # type: ignore[arg-type]
+
+
 def test_of_equal_windows_the_earliest_gets_the_gradient() -> None:
     net, batch = _Means(), _levels(0.1, 0.6, 0.6)
     maximum_over_windows(net, batch).sum().backward()

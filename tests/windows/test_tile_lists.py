@@ -199,3 +199,12 @@ def test_what_cannot_be_drawn(counts: tuple[int, int, int], choices: dict[str, o
     choices = {"seed": 0, "count": 1} | choices
     with pytest.raises(InputError, match=problem):
         versions(GRID, counts, **choices)  # type: ignore[arg-type]
+
+
+def test_few_tiles_without_change_are_no_reason_to_refuse() -> None:
+    grid = TileGrid(Size(96, 96), 32)
+    share = {tile: float(tile != Tile(1, 1)) for tile in grid.tiles}
+    found = versions(grid, (3, 2, 1), seed=0, guard=0, share=share, count=2)
+    for lists in found:
+        lists.check(grid)
+        assert (len(lists.train), len(lists.validation), len(lists.test)) == (3, 2, 1)

@@ -109,6 +109,8 @@ def compare_curves(runs: Mapping[str, Sequence[Row]], folder: Path, *, name: str
             color=colour,
             lw=2.4 if first else 1.2,
             label=run,
+            marker="o" if len(rows) < 20 else None,
+            ms=3,
             zorder=3 if first else 2,
         )
     axes.set_ylabel("validation loss")

@@ -150,6 +150,11 @@ def fit(
         state = dict(document.get("callbacks", {}).get("Keeper", {})) or None
         if weights_only and start != own:
             start = state = None
+        elif state is not None and start != own and state["epoch"] >= options.epochs:
+            raise InputError(
+                f"{resume} has {state['epoch']} epochs already, and epochs is {options.epochs}; give more, "
+                "or take its weights only"
+            )
         del document
     stop = Stop()
     idle = state is not None and start == own and bool(state["finished"])

@@ -471,14 +471,15 @@ def _quotas(pool: _Pool, sizes: Sequence[int]) -> Iterator[list[_Quota]]:
     """Give what each group should hold of tiles without and with changes: as wished, then at least."""
     changed = sum(share > 0 for share in pool.values())
     still = len(pool) - changed
-    total = max(sum(sizes), 1)
+    total, lists = max(sum(sizes), 1), sum(size > 1 for size in sizes)
     least = max(total - still, 0)
     for wanted in (min(total // 2, changed), round(total * changed / len(pool)) if pool else 0):
         part = max(min(wanted, changed), least) / total
-        yield [_quota(size, part, bool(changed), bool(still)) for size in sizes]
+        yield [_quota(size, part, changed >= lists, still >= lists) for size in sizes]
 
 
 def _quota(size: int, part: float, some_changed: bool, some_still: bool) -> _Quota:
+    """Give each list of more than one tile some of both kinds, where there are as many of a kind as lists."""
     changed = round(size * part)
     if size > 1:
         changed = min(max(changed, int(some_changed)), size - int(some_still))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from terradelta.cube import geobox_of, open_cube
@@ -18,7 +19,7 @@ from terradelta.cube.grid import describe_grid, grid_from
 from terradelta.errors import InputError
 from terradelta.learning.run import Run
 from terradelta.types import PathType
-from terradelta.urban.era import S1S2
+from terradelta.urban.era import S1S2, Era
 from terradelta.urban.labels.weak import WeakLabels
 from terradelta.urban.network import ERCNN
 from terradelta.urban.stack import Stack
@@ -97,6 +98,7 @@ def pretrain(
     require_lightning()
     run = run if isinstance(run, Run) else Run(run)
     _require_grids(sources)
+    _require_windows(sources, config.era)
     train, check = _windows(sources, "train", config), _windows(sources, "validation", config)
     with seeded(config.options.seed):
         net = ERCNN(config.era, config.branches, recurrent_dropout=config.recurrent_dropout)
@@ -268,6 +270,22 @@ def _require_grids(sources: Sequence[LabelledCube]) -> None:
         document = source.labels.attrs.get("settings", {}).get("grid")
         tree = source.cube if isinstance(source.cube, xr.DataTree) else open_cube(source.cube)
         _require_grid(tree, document and grid_from(document), source.name or "the cube")
+
+
+def _require_windows(sources: Sequence[LabelledCube], era: Era) -> None:
+    """Refuse an era whose windows are not those of the labels: the network would be told wrong ones."""
+    for source in sources:
+        settings = source.labels.attrs.get("settings", {})
+        step, window = settings.get("step"), settings.get("window")
+        made = {"step": None if step is None else pd.Timedelta(step, "D"), "window": window}
+        for what, there in made.items():
+            own = pd.Timedelta(getattr(era, what))
+            if there is not None and pd.Timedelta(there) != own:
+                raise InputError(
+                    f"the labels of {source.name or 'the cube'} were made with a {what} of "
+                    f"{pd.Timedelta(there)}, but {what} of the era is {own}; leave it out, "
+                    "or make other labels"
+                )
 
 
 def _windows(sources: Sequence[LabelledCube], part: Part, config: PretrainConfig) -> PretrainTiles:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from terradelta.errors import InputError
 from terradelta.learning.options import TrainingOptions
@@ -74,9 +75,8 @@ class UrbanTask(pl.LightningModule):
         self._options, self._momentum, self._examples = options, momentum, examples
         self._per_sample, self._saving, self._parts = loss == "per_sample", saving, parts
         self._sums = torch.zeros(5)
-        for norm in network.modules():
-            if isinstance(norm, nn.BatchNorm2d):
-                norm.momentum = norm_momentum
+        for norm in self._norms():
+            norm.momentum = norm_momentum
         for module in self._frozen():
             module.requires_grad_(False)
         self.train()  # the loop trains in whatever mode it finds, and networks are read for inference
@@ -85,7 +85,11 @@ class UrbanTask(pl.LightningModule):
         if self._parts == "head":
             yield from (side for side in (self.network.sar, self.network.optical) if side is not None)
         elif self._parts == "frozen_norm":
-            yield from (each for each in self.network.modules() if isinstance(each, nn.BatchNorm2d))
+            yield from self._norms()
+
+    def _norms(self) -> Iterator[_BatchNorm]:
+        # of every kind: on several GPUs others take the place of those that the network was built with
+        yield from (each for each in self.network.modules() if isinstance(each, _BatchNorm))
 
     def train(self, mode: bool = True) -> UrbanTask:
         """Begin or end training; frozen parts stay as in inference."""

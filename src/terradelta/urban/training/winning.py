@@ -103,10 +103,12 @@ class _Winning(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (winner,) = ctx.saved_tensors
         totals = [torch.zeros_like(weight) for weight in ctx.weights]
+        # processes that normalise together have to run the same windows, or they wait for each other for ever
+        together = any(isinstance(each, nn.SyncBatchNorm) for each in ctx.net.modules())
         with _settled_statistics(ctx.net), torch.enable_grad():
             for number, moment in enumerate(ctx.moments):
                 won = winner == number
-                if not bool(won.any()):
+                if not together and not bool(won.any()):
                     continue
                 with moment.again():
                     found = ctx.net(*cut(ctx.batch, number))

@@ -36,9 +36,13 @@ class _Task(Settings):
     every: int = Field(
         10, ge=1, description="One window in so many is used, drawn anew by the seed for each tile."
     )
-    resume: Path | None = Field(None, description="Run folder or checkpoint to begin a new run from.")
+    resume: Path | None = Field(
+        None, description="Run folder or checkpoint of the same data to begin a new run from."
+    )
     resume_weights_only: bool = Field(
-        False, description="Take its weights only, not the optimiser's state and the epochs."
+        False,
+        description="Take its weights only, not the optimiser's state, the epochs and the best loss; for "
+        "other data.",
     )
 
     @model_validator(mode="after")

@@ -135,12 +135,17 @@ def _read_truth(file: Path, geobox: GeoBox) -> NDArray[np.uint8]:
     try:
         with rasterio.open(file) as source:
             truth: NDArray[np.uint8] = source.read(1)
+            placed = source.crs is None or source.transform.almost_equals(geobox.transform)
     except RasterioError as error:
         raise InputError(f"{file} cannot be read ({error}); make the labels again") from error
     if truth.shape != tuple(geobox.shape):
         raise InputError(
             f"{file} has {truth.shape[0]} x {truth.shape[1]} pixels, its cube {describe_grid(geobox)}; make "
             "the labels again"
+        )
+    if not placed:
+        raise InputError(
+            f"{file} lies elsewhere than its labels were made, {describe_grid(geobox)}; make them again"
         )
     return truth
 

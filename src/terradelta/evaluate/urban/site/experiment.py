@@ -115,12 +115,12 @@ def _slug(group: Group) -> str:
 
 
 def _trainings(groups: Sequence[Group], folder: Path) -> str:
-    """Draw the losses of the trainings that are known, and give their table."""
+    """Draw the losses of the trainings on the place that are known, and give their table."""
     runs = {
         f"{group.name}, {one.name}": read_log(Run(one.run).log)
         for group in groups
         for one in group.networks
-        if one.run is not None
+        if one.run is not None and group.name != "before transfer"  # their losses are of other labels
     }
     runs = {name: rows for name, rows in runs.items() if rows}
     return compare_curves(runs, folder, name="urban-losses") if runs else ""

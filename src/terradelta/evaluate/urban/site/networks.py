@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Group", "Judged", "Network", "judge_group", "load_group", "require_alike"]
 
 _MODEL = "model"
+_WINDOWS = ("step", "window", "fewest", "most")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,17 +143,24 @@ def require_alike(groups: Sequence[Group]) -> None:
     Raises
     ------
     InputError
-        If their eras differ, or the branches within a group.
+        If their eras differ; or, within a group, their windows or branches.
     """
     first = groups[0].networks[0]
     for group in groups:
         own = group.networks[0]
         for one in group.networks:
-            if one.net.era != first.net.era:
+            if one.net.era.name != first.net.era.name:
                 raise InputError(
                     f"the networks {first.name} ({first.net.era.name}) and {one.name} ({one.net.era.name}, "
                     f"{group.name}) are of different eras; give networks of one era"
                 )
+            for what in _WINDOWS:
+                values = [getattr(each.net.era, what) for each in (own, one)]
+                if values[0] != values[1]:
+                    raise InputError(
+                        f"the networks {own.name} and {one.name} ({group.name}) see different windows: "
+                        f"{what} is {values[0]} and {values[1]}; give each kind in a run of its own"
+                    )
             if one.net.branches != own.net.branches:
                 raise InputError(
                     f"the networks {own.name} ({own.net.branches}) and {one.name} ({one.net.branches}) "

@@ -149,16 +149,18 @@ def _transfer(
     from terradelta.urban.training.config import TransferConfig
     from terradelta.urban.training.fit import transfer
 
-    numbers = {
-        "epochs": protocol.transfer_epochs,
-        "batch": protocol.transfer_batch,
-        "learning_rate": protocol.transfer_learning_rate,
-    }
+    epochs, rate = {
+        TRANSFERRED: (protocol.transfer_epochs, protocol.transfer_learning_rate),
+        AB_INITIO: (protocol.fresh_epochs, protocol.fresh_learning_rate),
+        PUBLISHED: (protocol.published_epochs, protocol.transfer_learning_rate),
+    }[job.kind]
+    numbers = {"epochs": epochs, "batch": protocol.transfer_batch, "learning_rate": rate}
     config = TransferConfig(
         era=protocol.published_era if job.kind == PUBLISHED else protocol.era,
         visits=protocol.visits,
         augment="random",
-        norm_momentum=protocol.norm_momentum,
+        norm_momentum=protocol.norm_momentum if job.kind == AB_INITIO else TransferConfig.norm_momentum,
+        saving=job.kind == PUBLISHED,
         options=_options(protocol, job.seed, **numbers),
     )
     net = None

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from terradelta.evaluate.urban.networks import Watch
 from terradelta.evaluate.urban.site.labels import SiteLabels, labels_from_weak
 from terradelta.evaluate.urban.site.networks import Judged, judge_group, load_group
-from terradelta.types import BoolArray
+from terradelta.simulate import KINDS
+from terradelta.simulate.urban import TOWN
 from terradelta.urban.labels.weak import WeakLabels
 
 __all__ = ["Dates", "Figures", "judge"]
 
-_DAY = np.timedelta64(1, "D")
+_WORKS = {KINDS["building"].code: TOWN.works_days, KINDS["demolition"].code: 0}
+"""Days from the start of the works to their end, by code of the kind."""
 
 
 @dataclass(frozen=True)
@@ -120,22 +124,19 @@ def _figures(tested: Judged, seen: Judged, cube: xr.DataTree, labels: SiteLabels
 
 
 def _dates(judged: Judged, threshold: float, cube: xr.DataTree, labels: SiteLabels) -> Dates:
-    """Compare the peaks with the table of the changes, change by change."""
-    layer = labels.cut(cube["truth"].to_dataset()["label"].values)
-    changes = cube["truth/changes"].to_dataset()
-    above = judged.score > threshold
-    days = []
-    for number in range(changes.sizes["change"]):
-        own = layer == number + 1
-        if changes["kind"].values[number] not in ("building", "demolition") or not own.any():
-            continue
-        if above[own].mean() > 0.5:
-            days.append(_off(judged, own & above, changes.isel(change=number)))
+    """Compare the peaks with the works, change by change."""
+    truth = cube["truth"].to_dataset()
+    label, kind, begin = (labels.cut(truth[name].values) for name in ("label", "kind", "date"))
+    above, days = judged.score > threshold, []
+    for number in np.unique(label[label > 0]):
+        own = label == number
+        what = kind[own][0]
+        if what in _WORKS and above[own].mean() > 0.5:
+            days.append(_off(judged.day[own & above], int(begin[own][0]), _WORKS[what]))
     return Dates(len(days), tuple(days))
 
 
-def _off(judged: Judged, where: BoolArray, change: xr.Dataset) -> float:
-    begin = int(change["date"].values.astype("datetime64[D]").astype(int))
-    end = int(change["finished"].values.astype("datetime64[D]").astype(int))
-    peak = float(np.median(judged.day[where]))
-    return peak - begin if peak < begin else max(peak - end, 0.0)
+def _off(peaks: NDArray[Any], begin: int, works: int) -> float:
+    """Give the days from the works to the middle one of the peaks."""
+    peak = float(np.median(peaks))
+    return peak - begin if peak < begin else max(peak - begin - works, 0.0)

@@ -52,9 +52,14 @@ class TransferProtocol:
     gain : float
         Of the rule of the synthetic labels.
     norm_momentum : float
-        Share of each batch in the running statistics of the normalisation.
+        Share of each batch in the running statistics of the normalisation. In a transfer, whose few tiles
+        come with many windows each, it stays as published.
     transfer_epochs, transfer_batch, transfer_learning_rate : int, int, float
-        Of the transfer, and of the trainings from random weights with the same labels.
+        Of the transfer.
+    fresh_epochs, fresh_learning_rate : int, float
+        Of the trainings from random weights with the same labels.
+    published_epochs : int
+        Of the transfer from published weights, whose branches are wider.
     visits : Visits
         Windows that a tile shows at once.
     tiles : tuple of int
@@ -76,15 +81,18 @@ class TransferProtocol:
     most: int = 16
     filters: tuple[int, int] = (6, 12)
     every: int = 5
-    epochs: int = 14
+    epochs: int = 12
     batch: int = 16
     learning_rate: float = 0.05
     gain: float = 6.0
     norm_momentum: float = 0.1
-    transfer_epochs: int = 20
+    transfer_epochs: int = 24
     transfer_batch: int = 4
-    transfer_learning_rate: float = 0.05
-    visits: Visits = field(default_factory=lambda: Visits(count=8, first=2, steps=(8, 10)))
+    transfer_learning_rate: float = 0.015
+    fresh_epochs: int = 24
+    fresh_learning_rate: float = 0.05
+    published_epochs: int = 4
+    visits: Visits = field(default_factory=lambda: Visits(count=5, first=2, steps=(13, 16)))
     tiles: tuple[int, int, int] = (20, 6, 24)
     seeds: int = 3
     stride: int = 3
@@ -117,16 +125,18 @@ FULL = TransferProtocol()
 """Three seeds, in the order of an hour on two cores."""
 
 QUICK = TransferProtocol(
-    size=160,
-    target_size=192,
-    changes=14,
-    target_changes=18,
-    filters=(4, 8),
-    epochs=5,
-    transfer_epochs=5,
-    visits=Visits(count=4, first=6, steps=(11, 16)),
+    size=192,
+    target_size=256,
+    changes=36,
+    target_changes=60,
+    every=3,
+    epochs=4,
+    transfer_epochs=3,
+    fresh_epochs=3,
+    published_epochs=1,
+    visits=Visits(count=4, first=6, steps=(16, 20)),
     tiles=(8, 3, 9),
     seeds=1,
-    stride=6,
+    stride=9,
 )
 """One seed, in a few minutes."""
