@@ -175,5 +175,5 @@ def test_small_changes_leave_room_for_many() -> None:
 
 
 def test_changes_smaller_than_pixels_are_refused() -> None:
-    with pytest.raises(InputError, match="largest_change is 1.0; give a radius of 3 pixels or more"):
+    with pytest.raises(InputError, match=r"largest_change is 1\.0; give a radius of 3 pixels or more"):
         urban_place(4, size=64, largest_change=1.0)

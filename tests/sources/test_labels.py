@@ -148,6 +148,7 @@ def test_area(write: Write) -> None:
             {"dates": ["year"], "start": "2022-01-01"},
             "no polygon changed from 2022-01-01 to the end; their dates",
         ),
+        ({"dates": ["never", "year"], "start": "2022-01-01"}, "their dates are 2018-12-31 to 2021-12-31"),
         ({"dates": ["year"], "end": "2001-01-01"}, "are 2018-01-01 to 2021-12-31: correct start and end"),
         ({"dates": ["year", "before"]}, "year 2018-01-01 is after before 2017-12-31; swap"),
         ({"where": "kind"}, "where is 'kind'; write attribute=value"),
@@ -160,7 +161,7 @@ def test_area(write: Write) -> None:
 def test_choices_that_do_not_fit(write: Write, choice: dict[str, Any], problem: str) -> None:
     file = write(
         kind=["built", "field", "built"], day=["2018-03-01", "31.07.2019", ""], year=[2018, 2019, 2021],
-        before=[2017, 2019, 2021],
+        before=[2017, 2019, 2021], never=[None, None, None],
     )  # fmt: skip
     with pytest.raises(SourceError, match=problem) as error:
         read_labels(file, GRID, LabelChoice(**choice))
@@ -211,6 +212,15 @@ def test_raster_on_the_same_grid(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found, np.where(np.isnan(shares), 255, values > 0))
 
 
+def test_raster_with_an_alpha_band(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).integers(0, 2, (2, *GRID.shape)).astype(np.uint8) * 255
+    profile = {"crs": "EPSG:32631", "transform": GRID.affine, "count": 2, "dtype": "uint8", "alpha": "YES"}
+    with rasterio.open(tmp_path / "a.tif", "w", "GTiff", GRID.shape[1], GRID.shape[0], **profile) as file:
+        file.write(values)
+    found = read_labels(tmp_path / "a.tif", GRID)
+    np.testing.assert_array_equal(found, np.where(values[1] == 0, 255, values[0] > 0))
+
+
 @pytest.mark.parametrize("crs", ["EPSG:32631", "EPSG:32632", "EPSG:4326"])
 def test_raster_on_another_grid(tmp_path: Path, crs: str) -> None:
     """Compare with the nearest pixel of every centre, found one by one."""
@@ -242,6 +252,12 @@ def test_wrong_rasters(tmp_path: Path) -> None:
         read_labels(raster(tmp_path / "bare.tif", zeros, crs=None), GRID)
     with pytest.raises(SourceError, match="has no layers and attributes; leave layer, dates and where out"):
         read_labels(tmp_path / "far.tif", GRID, LabelChoice(where="a=b"))
+    local = raster(tmp_path / "local.tif", zeros, crs='LOCAL_CS["here",UNIT["metre",1]]')
+    with pytest.raises(
+        SourceError, match="its CRS cannot be converted to EPSG:32631 of the cube; write"
+    ) as no:
+        read_labels(local, GRID)
+    assert "\n" not in str(no.value)
     (tmp_path / "text.tif").write_text("no raster")
     with pytest.raises(SourceError, match="cannot be read as a raster"):
         read_labels(tmp_path / "text.tif", GRID)

@@ -167,6 +167,24 @@ def test_killed_at_any_file_the_same_call_completes_it(
         assert _files(store) == wanted, f"killed at file {number}"
 
 
+def test_damaged_sums_are_summed_again(places: ModuleType, cube: xr.DataTree, tmp_path: Path) -> None:
+    store = tmp_path / "labels.zarr"
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("terradelta.urban.labels.store.LabelStore.settle", stopped)
+        _labels(places, cube, store, memory=places.SMALL)
+    sums = sorted((store / "sums").glob("*.npy"))
+    sums[0].write_bytes(b"")
+    sums[1].write_bytes(sums[1].read_bytes()[:90])
+    labels = _labels(places, cube, store, memory=places.SMALL)
+    wanted, betas = places.plain_labels(cube, places.RULE, 3)
+    np.testing.assert_allclose(labels.attrs["betas"], betas, rtol=1e-12)
+    np.testing.assert_allclose(labels["label"].values, wanted, atol=1e-6)
+
+
 def test_complete_labels_are_not_made_again(
     places: ModuleType, cube: xr.DataTree, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,7 +46,10 @@ def test_shares_of_tiles() -> None:
         ({"truth": np.zeros((16, 16))}, r"truth is float64 of shape \(16, 16\); give uint8"),
         ({"truth": np.zeros((1, 16, 16), np.uint8)}, r"shape \(1, 16, 16\)"),
         ({"truth": np.full((16, 16), 2, np.uint8)}, "truth holds 2; give 1 = changed, 0 = not, 255"),
-        ({"start": END, "end": START}, "period from 2020-12-31 to 2017-01-01 is empty; swap"),
+        (
+            {"start": END, "end": START},
+            "period from 2020-12-31 to 2017-01-01 is empty; correct its start or end",
+        ),
         ({"end": np.datetime64("NaT")}, "period from 2017-01-01 to NaT is empty"),
         ({"tile": 30}, "tile of 30 x 30 is larger than the area of 29 x 37"),
     ],

@@ -49,6 +49,12 @@ def test_grid_cuts_like_the_published_method() -> None:
         TileGrid(Size(31, 99), 32)
 
 
+def test_tiles_of_numpy_integers_are_tiles() -> None:
+    tile = Tile(*np.array([19, 3]))
+    assert tile in GRID and GRID.part(tile) == GRID.part(Tile(19, 3))
+    assert Tile(*np.array([20, 3])) not in GRID
+
+
 def test_lists_are_read_as_they_were_written() -> None:
     assert parse_tiles(format_tiles(GRID.tiles)) == GRID.tiles
     assert parse_tiles("\n# all\n 3:7 # here\r\n12 : 0\n") == (Tile(3, 7), Tile(12, 0))

@@ -179,7 +179,7 @@ def test_given_lists(make: Make, tmp_path: Path) -> None:
         ({"V1_train": "2:2\nx"}, "tiles_V1_train.txt: line 2: 'x' is no tile; write row:column"),
         ({"V1_train": "9:2"}, "V1: no tile to train with has a change"),
         ({"V1_validation": "4:4"}, r"holds 2 lists tiles_V1_val\*.txt; keep one"),
-        ({"V2_train": "4:4"}, r"holds 0 lists tiles_V2_val\*.txt"),
+        ({"V2_train": "4:4"}, r"holds no list tiles_V2_val\*.txt; write one"),
     ],
 )
 def test_wrong_lists(make: Make, tmp_path: Path, contents: dict[str, str], problem: str) -> None:
@@ -243,6 +243,13 @@ def test_settings_that_do_not_fit(make: Make, given: dict[str, Any], problem: st
         make(**given)
 
 
+def test_a_folder_of_synthetic_labels_is_left_alone(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "labels" / "labels.zarr").mkdir(parents=True)
+    with pytest.raises(ConflictError, match="holds synthetic labels; choose another folder"):
+        run_weak(make(overwrite=True))
+    assert [file.name for file in (tmp_path / "labels").iterdir()] == ["labels.zarr"]
+
+
 def test_folders_that_are_none(make: Make, tmp_path: Path, geobox: GeoBox) -> None:
     with pytest.raises(InputError, match=r"holds no weak labels .*: terradelta label CUBE"):
         read_weak(tmp_path)
@@ -254,6 +261,9 @@ def test_folders_that_are_none(make: Make, tmp_path: Path, geobox: GeoBox) -> No
     with pytest.raises(InputError, match=r"truth\.tif cannot be read"):
         read_weak(out)
     document = json.loads((out / "labels.json").read_text())
+    (out / "labels.json").write_text(json.dumps({"format": document["format"], "format_version": 1}))
+    with pytest.raises(InputError, match=r"labels\.json lacks grid, start, end, tile; make the labels again"):
+        read_weak(out)
     (out / "labels.json").write_text(json.dumps(document | {"format_version": 9}))
     with pytest.raises(InputError, match="has format 9, this terradelta reads up to 1"):
         read_weak(out)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from terradelta.cube.grid import crs_text
 from terradelta.errors import SourceError
-from terradelta.sources.polygons import Features, read_features
+from terradelta.sources.polygons import Features, read_features, text_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -167,7 +168,9 @@ def files_of(source: PathType) -> list[Path]:
         return sorted(path.glob("*.npy"))
     if path.suffix.lower() == ".shp":
         endings = (".shp", ".dbf", ".shx", ".prj", ".cpg")
-        return sorted(file for file in path.parent.glob(f"{path.stem}.*") if file.suffix.lower() in endings)
+        return sorted(
+            file for file in path.parent.glob(f"{escape(path.stem)}.*") if file.suffix.lower() in endings
+        )
     return [path]
 
 
@@ -232,7 +235,7 @@ def _condition(text: str) -> tuple[str, list[str]]:
 
 
 def _chosen(path: Path, values: NDArray[Any], column: str, wanted: list[str]) -> BoolArray:
-    texts = np.array([_plain(value) for value in values], object)
+    texts = np.array([text_of(value) for value in values], object)
     chosen: BoolArray = np.isin(texts, np.array(wanted, object))
     if not chosen.any():
         found = sorted({str(text) for text in texts})
@@ -241,12 +244,6 @@ def _chosen(path: Path, values: NDArray[Any], column: str, wanted: list[str]) ->
             f"{path}: no polygon has {column} = {' or '.join(wanted)}, but {there}; correct where"
         )
     return chosen
-
-
-def _plain(value: Any) -> str:
-    """Write a value so that 10, 10.0 and "10" are the same."""
-    whole = isinstance(value, float | np.floating) and float(value).is_integer()
-    return str(int(value) if whole else value).strip()
 
 
 def _within(path: Path, columns: list[NDArray[Any]], choice: LabelChoice, chosen: BoolArray) -> BoolArray:
@@ -269,16 +266,23 @@ def _within(path: Path, columns: list[NDArray[Any]], choice: LabelChoice, chosen
     if not within.any():
         raise SourceError(
             f"{path}: no polygon changed from {choice.start or 'the start'} to {choice.end or 'the end'}; "
-            f"their dates are {first.min()} to {last.max()}: correct start and end"
+            f"their dates are {_span(first, last)}: correct start and end"
         )
     every = np.zeros(len(chosen), bool)
     every[chosen] = within
     return every
 
 
+def _span(first: NDArray[Any], last: NDArray[Any]) -> str:
+    """Name the first and the last day that are told."""
+    days = np.concatenate([first, last])
+    told = days[(days != _NEVER) & (days != _ALWAYS)]
+    return f"{told.min()} to {told.max()}"
+
+
 def _day(path: Path, column: str, value: Any, missing: np.datetime64, last: bool) -> Any:
     """Read the first or the last day of a date, a month or a year."""
-    text = "" if value is None or value != value else _plain(value)
+    text = "" if value is None or value != value else text_of(value)
     if text in ("", "NaT", "None", "nan"):
         return missing
     try:
@@ -299,7 +303,7 @@ def _day(path: Path, column: str, value: Any, missing: np.datetime64, last: bool
 
 def _read_raster(path: Path, geobox: GeoBox) -> NDArray[np.uint8]:
     import rasterio
-    from rasterio.enums import Resampling
+    from rasterio.enums import ColorInterp, Resampling
     from rasterio.errors import RasterioError
     from rasterio.vrt import WarpedVRT
 
@@ -313,7 +317,7 @@ def _read_raster(path: Path, geobox: GeoBox) -> NDArray[np.uint8]:
             with WarpedVRT(
                 source, crs=crs_text(geobox.crs), transform=geobox.affine, height=geobox.shape[0],
                 width=geobox.shape[1], resampling=Resampling.nearest,
-                add_alpha=source.nodata is None,
+                add_alpha=source.nodata is None and ColorInterp.alpha not in source.colorinterp,
             ) as warped:  # fmt: skip
                 values = warped.read(1)
                 known = warped.dataset_mask() > 0
@@ -326,7 +330,13 @@ def _read_raster(path: Path, geobox: GeoBox) -> NDArray[np.uint8]:
 def _require_overlap(path: Path, source: Any, geobox: GeoBox) -> None:
     from rasterio.warp import transform_bounds
 
-    cube = transform_bounds(crs_text(geobox.crs), source.crs, *geobox.extent.geom.bounds)
+    try:
+        cube = transform_bounds(crs_text(geobox.crs), source.crs, *geobox.extent.geom.bounds)
+    except Exception as error:  # GDAL raises kinds of its own
+        raise SourceError(
+            f"{path}: its CRS cannot be converted to {crs_text(geobox.crs)} of the cube; write the right one "
+            f"into it, such as: gdal_edit -a_srs EPSG:3067 {path.name}"
+        ) from error
     there = source.bounds
     apart = cube[2] <= there[0] or there[2] <= cube[0] or cube[3] <= there[1] or there[3] <= cube[1]
     if apart:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from terradelta.types import PathType
 
-__all__ = ["Features", "Polygons", "read_features", "read_polygons"]
+__all__ = ["Features", "Polygons", "read_features", "read_polygons", "text_of"]
 
 _LOG = logging.getLogger(__name__)
 _PARQUET = (".parquet", ".geoparquet", ".pq")
@@ -174,7 +174,7 @@ def read_polygons(
     files = [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     if not files:
         raise SourceError("no file of polygons given; give at least one GeoPackage or GeoParquet")
-    wanted = None if classes is None else {_text(value): name for value, name in classes.items()}
+    wanted = None if classes is None else {text_of(value): name for value, name in classes.items()}
     parts = [
         _read_layer(_Layer(file, name, class_column, fixed), crs, wanted)
         for file in files
@@ -229,8 +229,24 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:_NAMED])) + more
 
 
-def _text(value: Any) -> str:
-    """Write a value so that 10, 10.0 and "10" are the same."""
+def text_of(value: Any) -> str:
+    """Write the value of an attribute so that 10, 10.0 and "10" are the same.
+
+    Parameters
+    ----------
+    value : Any
+        As it was read.
+
+    Returns
+    -------
+    str
+        Without blanks around it.
+
+    Examples
+    --------
+    >>> text_of(10.0), text_of(" 10 "), text_of(0.5)
+    ('10', '10', '0.5')
+    """
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
     return str(value).strip()
@@ -351,6 +367,6 @@ def _classes(
     if layer.fixed is not None:
         return np.full(len(frame), layer.fixed, object), []
     codes, values = pd.factorize(frame[layer.column])
-    texts = [_text(value) for value in values]
+    texts = [text_of(value) for value in values]
     table = [text if wanted is None else wanted.get(text) for text in texts]
     return np.array([*table, None], object)[codes], texts

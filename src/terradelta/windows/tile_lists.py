@@ -165,7 +165,7 @@ class TileGrid:
     def __contains__(self, tile: object) -> bool:
         """Tell whether a tile is on the grid."""
         match tile:
-            case (int(row), int(column)):
+            case (int() | np.integer() as row, int() | np.integer() as column):
                 return 0 <= row < self.rows and 0 <= column < self.columns
         return False
 

@@ -20,7 +20,7 @@ from terradelta.cube import geobox_of, open_cube
 from terradelta.cube.acquisitions import as_time
 from terradelta.cube.grid import grid_document
 from terradelta.cube.layout import CHUNK
-from terradelta.errors import CubeError, InputError
+from terradelta.errors import CubeError, InputError, StorageError
 from terradelta.optical import beta_sums, defined, endisi, suggest_shift, unshifted
 from terradelta.types import FloatArray, PathType, Size
 from terradelta.urban.defaults import MEMORY
@@ -276,8 +276,9 @@ class _Job:
                 pass
         for number in range(len(self.pieces)):
             sums = store.sums(number)
-            if sums is not None:
-                yield sums
+            if sums is None:
+                raise StorageError(f"{store.path} lost a part of the sums for β; run the same command again")
+            yield sums
 
     def _suggested(self) -> float | None:
         """Ask the data for α."""

@@ -96,15 +96,17 @@ class LabelStore(MapStore):
         return None if found is None else float(found)
 
     def sums(self, piece: int) -> NDArray[np.float64] | None:
-        """Read what a piece adds to β, None if it is not known.
+        """Read what a piece adds to β, None if it is not known or damaged.
 
         Parameters
         ----------
         piece : int
             Which.
         """
-        file = self._sums_file(piece)
-        return np.load(file, allow_pickle=False) if file.exists() else None
+        try:
+            return np.asarray(np.load(self._sums_file(piece), allow_pickle=False))
+        except (FileNotFoundError, ValueError, EOFError):
+            return None
 
     def put_sums(self, piece: int, sums: NDArray[np.float64]) -> None:
         """Keep what a piece adds to β.

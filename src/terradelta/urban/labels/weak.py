@@ -85,7 +85,7 @@ class WeakLabels:
         for name in ("start", "end"):
             object.__setattr__(self, name, np.datetime64(getattr(self, name), "D"))
         if not self.start <= self.end:
-            raise InputError(f"the period from {self.start} to {self.end} is empty; swap its ends")
+            raise InputError(f"the period from {self.start} to {self.end} is empty; correct its start or end")
         TileGrid(Size(*truth.shape), self.tile)
 
     @property

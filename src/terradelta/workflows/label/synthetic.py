@@ -93,6 +93,7 @@ def _step(settings: LabelSettings) -> np.timedelta64 | None:
 
 def _drawn(settings: LabelSettings, tree: xr.DataTree, labels: xr.Dataset, progress: Progress) -> float:
     """Draw the picture unless that of these labels is there; give the share of pixels that changed."""
+    from terradelta.products.files import whole_file
     from terradelta.workflows.label.drawing import LEVEL, draw_synthetic
 
     mark = _fingerprint(labels)
@@ -101,9 +102,8 @@ def _drawn(settings: LabelSettings, tree: xr.DataTree, labels: xr.Dataset, progr
         return float(found["share"])
     with progress("drawing labels", labels.sizes["window"]) as advance, storage_errors(settings.out):
         picture, share = draw_synthetic(settings, tree, labels, advance)
-        draft = settings.out / f".{_PICTURE}.{os.getpid()}.partial"
-        draft.write_bytes(picture)
-        draft.replace(settings.out / _PICTURE)
+        with whole_file(settings.out / _PICTURE) as draft:
+            draft.write_bytes(picture)
         write_json(settings.out / _MARK, {"labels": mark, "share": share, "level": LEVEL})
     return share
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["read_weak", "run_weak", "summary_line"]
 
 _TRUTH, _PICTURE, _DOCUMENT = "truth.tif", "labels.png", "labels.json"
+_SYNTHETIC = "labels.zarr"
 _FORMAT, _FORMAT_VERSION = "terradelta weak labels", 1
+_READ = ("format_version", "grid", "start", "end", "tile")
 _PUBLISHED = (120, 32, 32)
 _COLOURS = {0: (222, 226, 230, 255), CHANGED: (203, 24, 29, 255), NOT_LABELLED: (0, 0, 0, 0)}
 _BLOCK = 256
@@ -61,13 +63,15 @@ def run_weak(settings: LabelSettings, progress: Progress = no_progress) -> Path:
     Raises
     ------
     ConflictError
-        If labels of other settings or sources are there and `overwrite` is not set.
+        If labels of other settings or sources are there and `overwrite` is not set, or synthetic ones.
     SourceError, InputError
         If labels or lists cannot be read, are off the grid or outside the period of the cube, nothing can be
         learnt from them, or so many tiles do not fit.
     CubeError, LockedError, StorageError
         If the cube cannot be used, another process writes into the folder, or it cannot be written.
     """
+    if (settings.out / _SYNTHETIC).exists():
+        raise ConflictError(f"{settings.out} holds synthetic labels; choose another folder")
     tree = open_cube(settings.cube)
     geobox, times = geobox_of(tree), _times(tree)
     settings = _with_period(settings, times)
@@ -111,6 +115,9 @@ def read_weak(folder: PathType) -> WeakLabels:
             f"{path} holds no weak labels ({_DOCUMENT}); make them: terradelta label CUBE {path} "
             "--method polygons"
         )
+    lacking = [name for name in _READ if name not in document]
+    if lacking:
+        raise InputError(f"{path / _DOCUMENT} lacks {', '.join(lacking)}; make the labels again")
     if document["format_version"] > _FORMAT_VERSION:
         raise InputError(
             f"{path} has format {document['format_version']}, this terradelta reads up to "
@@ -303,7 +310,9 @@ def _read_lists(folder: Path, *, turned: bool = False) -> tuple[TileLists, ...]:
 
 def _one_list(folder: Path, pattern: str, turned: bool) -> tuple[Tile, ...]:
     files = sorted(folder.glob(pattern))
-    if len(files) != 1:
+    if not files:
+        raise InputError(f"{folder} holds no list {pattern}; write one, a tile (row:column) a line")
+    if len(files) > 1:
         raise InputError(f"{folder} holds {len(files)} lists {pattern}; keep one")
     try:
         tiles = parse_tiles(files[0].read_text(encoding="utf-8"))
