@@ -166,7 +166,7 @@ class TileGrid:
         """Tell whether a tile is on the grid."""
         match tile:
             case (int() | np.integer() as row, int() | np.integer() as column):
-                return 0 <= row < self.rows and 0 <= column < self.columns
+                return bool(0 <= row < self.rows and 0 <= column < self.columns)
         return False
 
     def _lacks(self, tiles: Sequence[Tile]) -> str:
