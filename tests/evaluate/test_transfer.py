@@ -52,7 +52,7 @@ def test_each_step_of_the_teaching_brings_something(done: tuple[Path, str]) -> N
     assert [each["kind"] for each in (pretrained, fresh, transferred)] == [
         "pre-trained", "ab initio", "transferred",
     ]  # fmt: skip
-    assert pretrained["auc"] > 0.7
+    assert pretrained["auc"] > 0.65
     assert transferred["auc"] > fresh["auc"] + 0.05
     assert transferred["auc"] > pretrained["auc"] - 0.03
     assert len(transferred["dates"]["days"]) == transferred["dates"]["changes"] > 0

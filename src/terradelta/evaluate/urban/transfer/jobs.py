@@ -7,10 +7,12 @@ import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from terradelta.cube import open_cube
+from terradelta.errors import ConflictError
 from terradelta.evaluate.urban.transfer.material import Material, weak_labels
 from terradelta.evaluate.urban.transfer.protocol import TransferProtocol
 from terradelta.learning import TrainingOptions
@@ -115,6 +117,14 @@ def _work(
         _transfer(job, material, protocol, out, weights)
 
 
+def _kept(train: Callable[..., Any]) -> None:
+    """Train, unless that was done before; a run of other settings or data is replaced."""
+    try:
+        train()
+    except ConflictError:
+        train(overwrite=True)
+
+
 def _options(protocol: TransferProtocol, seed: int, **numbers: Any) -> TrainingOptions:
     precision: Any = protocol.precision
     return TrainingOptions(
@@ -139,7 +149,7 @@ def _pretrain(job: Job, material: Material, protocol: TransferProtocol, out: Pat
         LabelledCube(open_cube(home), open_labels(labels), home.stem)
         for home, labels in zip(material.homes, material.labels, strict=True)
     ]
-    pretrain(sources, config, job.folder(out), overwrite=True)
+    _kept(partial(pretrain, sources, config, job.folder(out)))
 
 
 def _transfer(
@@ -170,4 +180,4 @@ def _transfer(
         net = load_network(weights)
     weak = weak_labels(material.target, protocol)
     lists = weak.versions[job.version - 1]
-    transfer(open_cube(material.target), weak, lists, net, config, job.folder(out), overwrite=True)
+    _kept(partial(transfer, open_cube(material.target), weak, lists, net, config, job.folder(out)))

@@ -130,13 +130,13 @@ QUICK = TransferProtocol(
     changes=36,
     target_changes=60,
     every=3,
-    epochs=4,
+    epochs=3,
     transfer_epochs=3,
     fresh_epochs=3,
     published_epochs=1,
     visits=Visits(count=4, first=6, steps=(16, 20)),
     tiles=(8, 3, 9),
     seeds=1,
-    stride=9,
+    stride=12,
 )
 """One seed, in a few minutes."""
