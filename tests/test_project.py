@@ -22,26 +22,28 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "terradelta"
 FILES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {
-    "dask", "geopandas", "matplotlib", "numba", "pandas", "pyarrow", "rasterio", "scipy", "skimage",
-    "sklearn", "torch", "xarray", "zarr",
+    "dask", "distributed", "geopandas", "matplotlib", "numba", "pandas", "pyarrow", "rasterio", "scipy",
+    "skimage", "sklearn", "torch", "xarray", "zarr",
 }  # fmt: skip
 BELOW = {
     "errors": set(),
     "types": set(),
     "native": set(),
+    "tasks": set(),
     "cube": {"errors", "types"},
     "windows": {"errors", "types"},
     "sar": {"errors", "native", "types"},
     "optical": {"errors", "types"},
     "tfrecord": {"errors", "types"},
-    "sources": {"cube", "tfrecord", "errors", "types"},
+    "sources": {"cube", "tasks", "tfrecord", "errors", "types"},
     "land": {"cube", "sources", "errors", "types"},
     "simulate": {"cube", "land", "sar", "errors", "types"},
     "learning": {"cube", "errors", "types"},
     "expected": {
-        "cube", "land", "learning", "native", "sar", "simulate", "tfrecord", "windows", "errors", "types",
+        "cube", "land", "learning", "native", "sar", "simulate", "tasks", "tfrecord", "windows", "errors",
+        "types",
     },
-    "urban": {"cube", "learning", "native", "optical", "sar", "windows", "errors", "types"},
+    "urban": {"cube", "learning", "native", "optical", "sar", "tasks", "windows", "errors", "types"},
     "products": {"cube", "errors", "types"},
     "evaluate": {
         "cube", "expected", "land", "learning", "optical", "products", "sar", "simulate", "sources",
@@ -49,7 +51,7 @@ BELOW = {
     },
     "workflows": {
         "cube", "evaluate", "expected", "land", "learning", "optical", "products", "sar", "simulate",
-        "sources", "tfrecord", "urban", "windows", "errors", "types",
+        "sources", "tasks", "tfrecord", "urban", "windows", "errors", "types",
     },
     "cli": {"cube", "products", "sources", "workflows", "errors", "types"},
 }  # fmt: skip

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 __all__ = [
+    "AccessError",
     "ConfigError",
     "ConflictError",
     "CubeError",
+    "EmptyError",
     "InputError",
     "LockedError",
     "SourceError",
     "StorageError",
     "TerradeltaError",
+    "UnavailableError",
 ]
 
 
@@ -32,12 +35,26 @@ class InputError(TerradeltaError, ValueError):
     exit_code = 2
 
 
+class EmptyError(InputError):
+    """An image without a single valid pixel."""
+
+
 class ConfigError(InputError):
     """A configuration with an unknown key or a value out of range."""
 
 
 class SourceError(InputError):
     """Foreign data (rasters, NetCDF, tables) that cannot be read as what they should be."""
+
+
+class AccessError(SourceError):
+    """Credentials that a server asks for and that are missing or wrong."""
+
+
+class UnavailableError(SourceError):
+    """A server that does not answer as it should for the moment; the same call later may do."""
+
+    exit_code = 1
 
 
 class CubeError(InputError):

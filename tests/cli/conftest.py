@@ -24,7 +24,7 @@ SIZE = 96
 CHANGE = (slice(40, 64), slice(36, 60))
 PROGRESS = (
     "filling the cube: ", "writing products: ", "orbit-", "simulating a place: ", "window maps: ", "drawing ",
-    "following places ", "beta of windows: ", "synthetic labels: ",
+    "following places ", "asking the sources: ", "fetching: ", "beta of windows: ", "synthetic labels: ",
 )  # fmt: skip
 
 

@@ -594,9 +594,12 @@ def test_table_of_changes_comes_back(url: str, tmp_path: Path) -> None:
 def test_older_tables_are_brought_up(server: Server, name: str, url: str, tmp_path: Path) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER TABLE terradelta.places DROP COLUMN truth")
+        connection.execute(
+            "ALTER TABLE terradelta.acquisitions DROP COLUMN radiometry"
+        )
         connection.execute("UPDATE terradelta.about SET version = 1")
     with Database(url, write=True) as database:
-        with pytest.raises(SourceError, match=r"version 1, .* needs 2; .*terradelta database create"):
+        with pytest.raises(SourceError, match=r"version 1, .* needs 3; .*terradelta database create"):
             check_database(database)
         create_schema(database)
         create_schema(database)

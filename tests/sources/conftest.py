@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 WriteTif = Callable[..., Path]
 

@@ -58,7 +58,15 @@ databases = typer.Typer(
 app.add_typer(databases, name="database")
 
 add_verb(app, "demo", settings.DemoSettings, demo.run)
-add_verb(cubes, "build", settings.BuildSettings, cube.build, positional=("source", "cube"))
+add_verb(
+    cubes,
+    "build",
+    settings.BuildSettings,
+    cube.build,
+    positional=("place", "cube"),
+    aliases={"cube": "-o/--out"},
+)
+add_verb(cubes, "update", settings.UpdateSettings, cube.update, positional=("cube",))
 add_verb(cubes, "import", settings.ImportSettings, cube.add, positional=("cube", "source"))
 add_verb(cubes, "info", settings.InfoSettings, cube.info, positional=("cube",))
 add_verb(simulated, "place", settings.SimulatePlaceSettings, simulate.place, positional=("out",))

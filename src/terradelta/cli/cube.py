@@ -1,25 +1,45 @@
-"""`terradelta cube build`, `import` and `info`."""
+"""`terradelta cube build`, `update`, `import` and `info`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from terradelta.workflows.config import BuildSettings, ImportSettings, InfoSettings
+from terradelta.workflows.config import BuildSettings, ImportSettings, InfoSettings, UpdateSettings
 
 if TYPE_CHECKING:
     from terradelta.sources import FillReport
+    from terradelta.workflows.building.run import Built
 
-__all__ = ["add", "build", "info"]
+__all__ = ["add", "build", "info", "update"]
 
 
 def build(settings: BuildSettings) -> None:
-    """Make a new cube."""
-    from terradelta.workflows.cubes import build_from
+    """Make a new cube, or go on with one."""
     from terradelta.workflows.progress import show_progress
 
     with show_progress() as progress:
-        report = build_from(settings, progress)
-    _tell(report)
+        if settings.source:
+            from terradelta.workflows.building.run import run_build
+
+            built = run_build(settings, progress)
+        else:
+            from terradelta.workflows.cubes import build_from
+
+            report = build_from(settings, progress)
+    if settings.source:
+        _tell_built(built)
+    else:
+        _tell(report)
+
+
+def update(settings: UpdateSettings) -> None:
+    """Add what is new."""
+    from terradelta.workflows.building.run import run_update
+    from terradelta.workflows.progress import show_progress
+
+    with show_progress() as progress:
+        built = run_update(settings, progress)
+    _tell_built(built)
 
 
 def add(settings: ImportSettings) -> None:
@@ -48,3 +68,22 @@ def _tell(report: FillReport) -> None:
         for line in lines:
             typer.echo(f"{word}: {line}", err=True)
     typer.echo(f"{report.path}: {report}")
+
+
+def _tell_built(built: Built) -> None:
+    import typer
+
+    from terradelta.workflows.building.telling import outcome_line, plan_lines
+
+    for line in built.plan.notes:
+        typer.echo(f"note: {line}", err=True)
+    if built.collected is None:
+        for line in plan_lines(built.plan):
+            typer.echo(line)
+    else:
+        for line in built.collected.failures:
+            typer.echo(f"did not come: {line}", err=True)
+    typer.echo(outcome_line(built))
+    if built.collected is not None and built.collected.unavailable:
+        typer.echo("run the same command again for what did not come", err=True)
+        raise typer.Exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -27,6 +27,7 @@ def add_verb(
     *,
     positional: tuple[str, ...] = (),
     config_first: bool = False,
+    aliases: Mapping[str, str] | None = None,
 ) -> None:
     """Add a verb whose arguments and options are the fields of its settings.
 
@@ -47,20 +48,27 @@ def add_verb(
         Fields that are arguments rather than options.
     config_first : bool
         Whether the file is the verb's argument, ``CONFIG``, rather than an option.
+    aliases : mapping of str to str
+        Options, joined by a slash, by which an argument can be given too.
     """
 
     def command(**given: Any) -> None:
         file, pairs = given.pop("config"), given.pop("set_", None)
+        for key in others:
+            given[key] = _only_one(given.pop(f"{key}_"), given[key], key)
         values = dict(_pair(pair) for pair in pairs or [])
         values |= {
             key: _joined(value, fields[key]) for key, value in given.items() if value not in (None, [])
         }
         action(load_settings(model, file, values))
 
-    fields = model.model_fields
+    fields, others = model.model_fields, dict(aliases or {})
     parameters = [_argument(key, fields[key]) for key in positional]
     parameters += [_option(key, field) for key, field in fields.items()
                    if key not in positional and not _is_nested(field)]  # fmt: skip
+    for key, flags in others.items():
+        info = typer.Option(*flags.split("/"), help=f"The same as {key.upper()}.", show_default=False)
+        parameters.append(_positional(f"{key}_", Annotated[Path | None, info]))
     if config_first:
         text = f"YAML with these settings; `terradelta config {name}` writes one."
         info = typer.Argument(help=text, show_default=False, metavar="CONFIG")
@@ -74,6 +82,12 @@ def add_verb(
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     app.command(name, help=model.__doc__)(command)
+
+
+def _only_one(option: Any, argument: Any, key: str) -> Any:
+    if option is not None and argument is not None:
+        raise ConfigError(f"{key} is given twice, as {argument} and as {option}; leave one out")
+    return argument if option is None else option
 
 
 def _joined(value: Any, field: FieldInfo) -> Any:

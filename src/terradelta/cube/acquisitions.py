@@ -15,6 +15,7 @@ from terradelta.types import Size
 __all__ = ["Acquisition", "OpticalAcquisition", "SarAcquisition", "as_time"]
 
 _DIRECTIONS = ("ascending", "descending", "")
+_ESTIMABLE = ("platform", "orbit_direction", "relative_orbit", "incidence_angle", "heading")
 
 
 def as_time(value: Any) -> np.datetime64:
@@ -91,6 +92,11 @@ class SarAcquisition:
         Flight direction in degrees clockwise from north, NaN if unknown.
     source_id : str
         Name of the product or file.
+    radiometry : str
+        What the values measure, such as ``"gamma0-rtc"`` (terrain corrected for) or ``"sigma0-ellipsoid"``;
+        empty if unknown.
+    estimated : str
+        Names of the values above that are estimates, with commas: ``"incidence_angle,heading"``.
 
     Raises
     ------
@@ -115,6 +121,8 @@ class SarAcquisition:
     incidence_angle: float = math.nan
     heading: float = math.nan
     source_id: str = ""
+    radiometry: str = ""
+    estimated: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "time", as_time(self.time))
@@ -127,6 +135,11 @@ class SarAcquisition:
         if self.relative_orbit < 0:
             raise InputError(
                 f"relative orbit {self.relative_orbit}; expected a track number, or 0 if unknown"
+            )
+        strange = [name for name in self.estimated.split(",") if name not in (*_ESTIMABLE, "")]
+        if strange:
+            raise InputError(
+                f"estimated names {', '.join(strange)}; expected some of {', '.join(_ESTIMABLE)}"
             )
 
     @property
@@ -147,6 +160,8 @@ class SarAcquisition:
             "incidence_angle": float(self.incidence_angle),
             "heading": float(self.heading),
             "source_id": self.source_id,
+            "radiometry": self.radiometry,
+            "estimated": self.estimated,
         }
 
 

@@ -13,7 +13,7 @@ from terradelta.cube.content import compare_with_stored, write_blocks
 from terradelta.cube.files import remove_tree, sync_tree
 from terradelta.cube.schema import SERIES
 from terradelta.cube.series import Series, open_series, start_series
-from terradelta.errors import ConflictError, InputError
+from terradelta.errors import ConflictError, EmptyError, InputError
 
 if TYPE_CHECKING:
     from terradelta.cube.acquisitions import Acquisition
@@ -37,14 +37,22 @@ class Batch:
         The cube, held for writing.
     group : str
         ``sar`` or ``optical``.
+    mixed : bool
+        Take radar images of another radiometry than those that are there.
     """
 
-    def __init__(self, header: Header, group: str) -> None:
-        self._header, self._group = header, group
+    def __init__(self, header: Header, group: str, *, mixed: bool = False) -> None:
+        self._header, self._group, self._mixed = header, group, mixed
         self._series = open_series(header, group)
         self._rows: list[dict[str, Any]] = []
         self._since = time.monotonic()
         self._known: dict[_Key, int] = {} if self._series is None else _stored_keys(self._series)
+        self._radiometries: set[str] = set() if self._series is None else _radiometries(self._series)
+
+    @property
+    def pending(self) -> int:
+        """Number of acquisitions that are written but not committed yet."""
+        return len(self._rows)
 
     def take(self, acquisition: Acquisition) -> Outcome:
         """Write the pixels of an acquisition, unless it is there already.
@@ -74,11 +82,21 @@ class Batch:
                 self.commit()
             _require_same(self._series, self._known[key], acquisition, order)
             return "skipped"
+        self._require_radiometry(acquisition)
         self._add(self._series, acquisition, order)
+        self._radiometries |= {acquisition.columns().get("radiometry", "")} - {""}
         self._known[key] = self._series.committed + len(self._rows) - 1
         if time.monotonic() - self._since > _COMMIT_SECONDS:
             self.commit()
         return "added"
+
+    def _require_radiometry(self, acquisition: Acquisition) -> None:
+        new = acquisition.columns().get("radiometry", "")
+        if new and self._radiometries and new not in self._radiometries and not self._mixed:
+            raise ConflictError(
+                f"{_title(acquisition)} is {new}, the cube holds {', '.join(sorted(self._radiometries))}; "
+                "put it into a cube of its own, or mix them on purpose with mixed=True"
+            )
 
     def commit(self) -> None:
         """Make what was written part of the cube, in one step."""
@@ -116,7 +134,7 @@ def _write_pixels(series: Series, index: int, acquisition: Acquisition, order: l
     arrays = {p.name: _grown(series.array(p.name, write=True), index) for p in series.spec.pixels}
     content = write_blocks(arrays, index, acquisition, order)
     if not content.valid:
-        raise InputError(f"the acquisition {_title(acquisition)} holds no valid pixel; leave it out")
+        raise EmptyError(f"the acquisition {_title(acquisition)} holds no valid pixel; leave it out")
     for name in arrays:
         sync_tree(series.slot(name, index))
     return {
@@ -130,7 +148,7 @@ def _write_pixels(series: Series, index: int, acquisition: Acquisition, order: l
 def _write_columns(series: Series, rows: list[dict[str, Any]]) -> None:
     start, stop = series.committed, series.committed + len(rows)
     for name in rows[0]:
-        array = series.array(name, write=True)
+        array = series.column_array(name)
         kind = object if isinstance(rows[0][name], str) else array.dtype
         _grown(array, stop - 1)[start:stop] = np.array([row[name] for row in rows], dtype=kind)
         _declare(array, stop)
@@ -168,6 +186,11 @@ def _stored_keys(series: Series) -> dict[_Key, int]:
     columns = [series.column(name).tolist() for name in series.spec.identity]
     times = series.column("time").astype("int64").tolist()
     return {key: index for index, key in enumerate(zip(times, *columns, strict=True))}
+
+
+def _radiometries(series: Series) -> set[str]:
+    known = "radiometry" in series.spec.column_names
+    return set(series.column("radiometry")) - {""} if known else set()
 
 
 def _key(group: str, moment: np.datetime64, columns: dict[str, Any]) -> _Key:
@@ -210,12 +233,20 @@ def _require_same(series: Series, index: int, acquisition: Acquisition, order: l
             f"stored {stored['source_id']!r} ({stored['digest'][:12]}), "
             f"new {values['source_id']!r} ({content.digest[:12]}); keep one of them"
         )
+    free = {"source_id", "estimated", *_estimated(stored), *_estimated(values)}
     for name in values:
-        if name != "source_id" and not _equal(stored[name], values[name]):
+        column = series.spec.column(name)
+        unknown = column.later and column.fill in (stored[name], values[name])
+        if name not in free and not unknown and not _equal(stored[name], values[name]):
             raise ConflictError(
                 f"{title} is in the cube with {name} {stored[name]!s}, "
                 f"new is {values[name]!s}; keep one of them"
             )
+
+
+def _estimated(columns: dict[str, Any]) -> list[str]:
+    """Name the values that may differ, being estimates."""
+    return str(columns.get("estimated", "")).split(",")
 
 
 def _equal(stored: Any, new: Any) -> bool:

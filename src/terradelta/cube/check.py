@@ -80,7 +80,18 @@ def _check_series(series: Series, pixels: bool) -> list[str]:
             problems.append(f"{series.name} holds {' '.join(map(str, key))} {count} times")
     for name in series.spec.column_names:
         series.column(name)
+    if series.name == "sar":
+        problems += _check_estimates(series)
     return problems + (_check_pixels(series) if pixels and not problems else [])
+
+
+def _check_estimates(series: Series) -> list[str]:
+    """Whether all that is marked as estimated is a value per time."""
+    named = {name for names in series.column("estimated") for name in names.split(",") if name}
+    return [
+        f"{series.name}/estimated names {name!r}, which is no value per time"
+        for name in sorted(named - set(series.spec.column_names))
+    ]
 
 
 def _check_pixels(series: Series) -> list[str]:

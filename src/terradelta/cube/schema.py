@@ -11,10 +11,23 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LAYER_GROUPS", "SCHEMA", "SERIES", "TIME_ATTRIBUTES", "Column", "PixelVariable", "SeriesSpec"]
+__all__ = [
+    "LAYER_GROUPS",
+    "SCHEMA",
+    "SERIES",
+    "TIME",
+    "TIME_ATTRIBUTES",
+    "Column",
+    "PixelVariable",
+    "SeriesSpec",
+]
 
 SCHEMA = 1
-"""Version of the layout on disk; a reader refuses cubes of a newer one."""
+"""Version of the layout on disk; a reader refuses cubes of a newer one.
+
+Columns that came later do not raise it: an older reader overlooks them, and what an older writer appends gets
+their fill.
+"""
 
 LAYER_GROUPS = ("static", "truth")
 """Groups of (y, x) layers without time."""
@@ -79,6 +92,8 @@ class Column:
         Unit, empty for text.
     hidden : bool
         Kept on disk for the cube's own use, not shown when it is opened.
+    later : bool
+        Came after the first cubes: where the array is missing or too short, the fill counts.
 
     Examples
     --------
@@ -91,6 +106,7 @@ class Column:
     fill: Any
     unit: str = ""
     hidden: bool = False
+    later: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +137,13 @@ class SeriesSpec:
         """Names of the columns in their order."""
         return tuple(column.name for column in self.columns)
 
+    def column(self, name: str) -> Column:
+        """Give a column by its name; ``time`` is one too."""
+        return next((column for column in self.columns if column.name == name), TIME)
+
+
+TIME = Column("time", "int64", 0)
+"""The times themselves, UTC nanoseconds."""
 
 _COMMON = (
     Column("valid_share", "float32", np.nan, "1"),
@@ -142,6 +165,8 @@ SERIES: Mapping[str, SeriesSpec] = MappingProxyType(
                 Column("incidence_angle", "float32", np.nan, "degree"),
                 Column("heading", "float32", np.nan, "degree"),
                 Column("source_id", "str", ""),
+                Column("radiometry", "str", "", later=True),
+                Column("estimated", "str", "", later=True),
                 *_COMMON,
             ),
             identity=("platform", "relative_orbit"),

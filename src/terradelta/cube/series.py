@@ -11,7 +11,7 @@ import zarr
 from terradelta.cube.arrays import open_array, write_grid, write_vector
 from terradelta.cube.files import read_json, remove_tree, write_json
 from terradelta.cube.layout import codec, layout_for
-from terradelta.cube.schema import SERIES, TIME_ATTRIBUTES, Column, PixelVariable, SeriesSpec
+from terradelta.cube.schema import SERIES, TIME, TIME_ATTRIBUTES, Column, PixelVariable, SeriesSpec
 from terradelta.cube.store import Header, group_document
 from terradelta.errors import CubeError
 
@@ -60,25 +60,39 @@ class Series:
         """Open one array of the group, as long as it is on disk."""
         return open_array(self.folder / name, write=write)
 
+    def column_array(self, name: str) -> zarr.Array[Any]:
+        """Open the array of a column for writing; one that came after the cube is made."""
+        column = self.spec.column(name)
+        if column.later and not self._holds(name):
+            _make_column(self, column)
+        return self.array(name, write=True)
+
+    def _holds(self, name: str) -> bool:
+        return (self.folder / name / "zarr.json").exists()
+
     def slot(self, variable: str, index: int) -> Path:
         """Tell the folder that holds all pixels of one time, and nothing else."""
         return self.folder / variable / "c" / str(index)
 
     def column(self, name: str) -> NDArray[Any]:
         """Read the committed values of a column (or of ``time``, as datetime64) in the order of storage."""
+        column = self.spec.column(name)
         try:
+            if column.later and not self._holds(name):
+                return _filled(column, self.committed)
             values = np.asarray(self.array(name)[: self.committed])
         except (OSError, ValueError, RuntimeError) as error:
             raise CubeError(
                 f"{self.folder / name} cannot be read ({error}); restore it from a copy"
             ) from None
-        if len(values) < self.committed:
+        if len(values) < self.committed and not column.later:
             raise CubeError(
                 f"{self.folder / name} holds {len(values)} of {self.committed} times; it is damaged"
             )
         if name == "time":
             return values.astype("datetime64[ns]")
-        return values.astype(object) if values.dtype.kind == "T" else values
+        values = values.astype(object) if values.dtype.kind == "T" else values
+        return np.concatenate([values, _filled(column, self.committed - len(values))])
 
     def commit(self, more: int) -> Series:
         """Count some acquisitions more: the single step that makes them part of the cube."""
@@ -143,7 +157,8 @@ def start_series(header: Header, name: str, bands: tuple[str, ...]) -> Series:
     write_vector(series.folder / "band", np.array(bands, dtype=object), ("band",), {})
     for pixels in series.spec.pixels:
         _make_pixels(series, pixels)
-    _make_columns(series)
+    for column in (TIME, *series.spec.columns):
+        _make_column(series, column)
     write_json(series.folder / "zarr.json", _document(series))
     return series
 
@@ -176,17 +191,19 @@ def _make_pixels(series: Series, pixels: PixelVariable) -> None:
     )
 
 
-def _make_columns(series: Series) -> None:
-    time = Column("time", "int64", 0)
-    for column in (time, *series.spec.columns):
-        attributes = TIME_ATTRIBUTES if column is time else {"units": column.unit} if column.unit else {}
-        zarr.create_array(
-            str(series.folder / column.name),
-            shape=(0,),
-            dtype=str if column.dtype == "str" else column.dtype,
-            chunks=(_COLUMN_CHUNK,),
-            fill_value=column.fill,
-            dimension_names=("time",),
-            attributes=dict(attributes),
-            overwrite=True,
-        )
+def _make_column(series: Series, column: Column) -> None:
+    attributes = TIME_ATTRIBUTES if column is TIME else {"units": column.unit} if column.unit else {}
+    zarr.create_array(
+        str(series.folder / column.name),
+        shape=(0,),
+        dtype=str if column.dtype == "str" else column.dtype,
+        chunks=(_COLUMN_CHUNK,),
+        fill_value=column.fill,
+        dimension_names=("time",),
+        attributes=dict(attributes),
+        overwrite=True,
+    )
+
+
+def _filled(column: Column, count: int) -> NDArray[Any]:
+    return np.full(count, column.fill, dtype=object if column.dtype == "str" else column.dtype)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from terradelta.cube.grid import crs_text
+from terradelta.cube.manifest import Manifest
 from terradelta.cube.schema import SERIES
 from terradelta.cube.store import geobox_of
 from terradelta.cube.tracks import Gap, TrackSummary, track_lines, tracks_of
@@ -17,7 +18,7 @@ from terradelta.types import Size
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["CubeSummary", "summary"]
+__all__ = ["CubeSummary", "readable", "summary"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class CubeSummary:
         Number of days with weather.
     bytes : int
         Size on disk, or in memory if it has no path.
+    asked : str
+        What the sources were asked for last, and what came; empty for a cube made from files.
     """
 
     name: str
@@ -53,6 +56,7 @@ class CubeSummary:
     layers: tuple[str, ...]
     weather_days: int
     bytes: int
+    asked: str = ""
 
     @property
     def sensors(self) -> tuple[str, ...]:
@@ -97,10 +101,11 @@ class CubeSummary:
         lines = [
             f"{self.name or 'cube'}  {self.path}".rstrip(),
             f"  grid        {self.size.y} x {self.size.x} pixels of {y:.6g} x {x:.6g}, {self.crs}",
-            f"  size        {_bytes(self.bytes)}",
+            f"  size        {readable(self.bytes)}",
             f"  sensors     {', '.join(self.sensors) or 'unknown'}",
             f"  layers      {', '.join(self.layers) or 'none'}; weather of {self.weather_days} days",
         ]
+        lines += [f"  asked for   {self.asked}"] if self.asked else []
         times = [track.times for track in self.tracks]
         if not times:
             return "\n".join([*lines, "  no acquisitions yet"])
@@ -153,16 +158,34 @@ def summary(tree: xr.DataTree) -> CubeSummary:
         layers=tuple(layers),
         weather_days=int(tree["weather"].sizes.get("day", 0)) if "weather" in tree.children else 0,
         bytes=_size_on_disk(Path(source)) if source else int(tree.nbytes),
+        asked=_asked(Path(source)) if source else "",
     )
+
+
+def _asked(path: Path) -> str:
+    manifest = Manifest(path)
+    request = manifest.last_request
+    if request is None:
+        return ""
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(manifest.counts().items()))
+    day = manifest.requests[-1]["last"][:10]
+    return f"{request['time']} of {', '.join(request['source'])} on {day}: {counts}"
 
 
 def _size_on_disk(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def _bytes(number: float) -> str:
+def readable(nbytes: float) -> str:
+    """Write a number of bytes for people, in powers of a thousand.
+
+    Examples
+    --------
+    >>> readable(1_340_000_000), readable(999_900), readable(17)
+    ('1.34 GB', '1 MB', '17 B')
+    """
     for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} TB"
+        if nbytes < 999.5:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.3g} TB"

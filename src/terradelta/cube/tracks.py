@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,10 @@ class TrackSummary:
         Mean share of valid pixels, 0..1; NaN if there are no dates.
     gaps : tuple of Gap
         The longest intervals between two dates, longest first; only those over twice the usual one.
+    radiometries : tuple of str
+        What the radar values measure, such as ``gamma0-rtc``; empty where no date tells.
+    estimates : tuple of (str, int)
+        Names of values that are estimates, with the number of dates.
     """
 
     group: str
@@ -65,6 +70,8 @@ class TrackSummary:
     times: NDArray[np.datetime64]
     valid_share: float
     gaps: tuple[Gap, ...]
+    radiometries: tuple[str, ...] = ()
+    estimates: tuple[tuple[str, int], ...] = ()
 
     @property
     def label(self) -> str:
@@ -122,10 +129,12 @@ def tracks_of(dataset: xr.Dataset, group: str) -> list[TrackSummary]:
     orbits = _column(dataset, "relative_orbit", 0)
     directions = _column(dataset, "orbit_direction", "")
     shares = _valid_shares(dataset, group)
+    radiometries, estimated = (_column(dataset, name, "") for name in ("radiometry", "estimated"))
     tracks = []
     for orbit, direction in sorted(set(zip(orbits.tolist(), directions.tolist(), strict=True))):
         mine = (orbits == orbit) & (directions == direction)
         platforms = sorted({str(name) for name in _column(dataset, "platform", "")[mine] if name})
+        estimates = Counter(name for names in estimated[mine] for name in str(names).split(",") if name)
         dates = np.sort(times[mine])
         tracks.append(
             TrackSummary(
@@ -137,6 +146,8 @@ def tracks_of(dataset: xr.Dataset, group: str) -> list[TrackSummary]:
                 times=dates,
                 valid_share=float(shares[mine].mean()),
                 gaps=_gaps(dates),
+                radiometries=tuple(sorted({str(name) for name in radiometries[mine] if name})),
+                estimates=tuple(sorted(estimates.items())),
             )
         )
     return tracks
@@ -190,5 +201,10 @@ def track_lines(track: TrackSummary, span: tuple[np.datetime64, np.datetime64], 
         f"  {first} {timeline(track.times, span[0], span[1], width)} {last}",
         f"  valid       {track.valid_share:.1%} of the pixels",
     ]
+    if track.radiometries:
+        lines.append(f"  radiometry  {', '.join(track.radiometries)}")
+    if track.estimates:
+        counts = ", ".join(f"{name} of {count} dates" for name, count in track.estimates)
+        lines.append(f"  estimated   {counts}")
     gaps = [f"{gap.days:.0f} days from {np.datetime_as_string(gap.start, 'D')}" for gap in track.gaps]
     return [*lines, f"  gaps        {'; '.join(gaps)}"] if gaps else lines

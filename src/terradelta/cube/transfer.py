@@ -72,7 +72,14 @@ def write_cube(tree: xr.DataTree, path: PathType) -> None:
         write_weather(path, tree["weather"].to_dataset())
     for group in SERIES:
         if group in tree.children:
-            append_all(path, acquisitions_of(tree[group].to_dataset(), group))
+            dataset = tree[group].to_dataset()
+            append_all(path, acquisitions_of(dataset, group), mixed=_is_mixed(dataset))
+
+
+def _is_mixed(dataset: xr.Dataset) -> bool:
+    """Whether a tree holds several radiometries itself: somebody chose to."""
+    known = set(dataset["radiometry"].values.tolist()) if "radiometry" in dataset.coords else set()
+    return len(known - {""}) > 1
 
 
 def acquisitions_of(dataset: xr.Dataset, group: str) -> Iterator[Acquisition]:

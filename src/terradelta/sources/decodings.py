@@ -9,14 +9,16 @@ import numpy as np
 from terradelta.errors import SourceError
 from terradelta.sources.layers import Decoding, RawLayer
 from terradelta.sources.names import NameInfo
+from terradelta.sources.older import QUALITY
 from terradelta.sources.sidecar import FileSettings
 from terradelta.sources.times import Time
 
-__all__ = ["S2_OFFSET", "optical_decoding", "plain_decoding", "sar_decoding"]
+__all__ = ["S2_OFFSET", "clear_values", "optical_decoding", "plain_decoding", "sar_decoding"]
 
 OFFSET_SINCE = np.datetime64("2022-01-25")
 BASELINE_WITH_OFFSET = 400
 S2_SCALE, S2_OFFSET = 1e-4, -0.1
+LANDSAT_SCALE, LANDSAT_OFFSET = 2.75e-5, -0.2
 
 
 def plain_decoding(raw: RawLayer, settings: FileSettings, unit: str) -> Decoding:
@@ -73,11 +75,43 @@ def optical_decoding(raw: RawLayer, info: NameInfo, settings: FileSettings, time
     decoding = plain_decoding(raw, settings, "reflectance")
     if raw.dtype.kind not in "ui":
         return decoding
+    if info.family.startswith("landsat"):
+        return _landsat_decoding(raw, info, settings, decoding)
     if not raw.scaled and settings.scale is None:
         decoding = replace(decoding, scale=S2_SCALE)
     if settings.offset is None and not raw.scaled and _has_offset(info, time):
         decoding = replace(decoding, offset=S2_OFFSET)
     return replace(decoding, zero_is_nodata=True)
+
+
+def _landsat_decoding(
+    raw: RawLayer, info: NameInfo, settings: FileSettings, decoding: Decoding
+) -> Decoding:
+    """Level 2 by its rule; 8 bit numbers of level 1 as a share of their range, as the networks read them."""
+    decoding = replace(decoding, zero_is_nodata=True)
+    if raw.scaled or settings.scale is not None:
+        return decoding
+    if info.family == "landsat-2":
+        return replace(decoding, scale=LANDSAT_SCALE, offset=LANDSAT_OFFSET)
+    if raw.dtype == np.uint8:
+        return replace(decoding, scale=1 / 255)
+    raise SourceError(
+        f"{raw.path.name}: {raw.dtype} numbers of Landsat without a scale; say 'scale' and 'offset' in "
+        "terradelta.yaml (level 2 of Collection 2: 0.0000275 and -0.2)"
+    )
+
+
+def clear_values(info: NameInfo, settings: FileSettings) -> tuple[int, ...]:
+    """Classes of a mask that count as clear; empty for an image.
+
+    Examples
+    --------
+    >>> clear_values(NameInfo(band="SCL"), FileSettings())
+    (4, 5, 6, 7)
+    """
+    if info.band == settings.mask_band:
+        return tuple(settings.clear_values)
+    return QUALITY.get(info.band, ())
 
 
 def _has_offset(info: NameInfo, time: Time) -> bool:

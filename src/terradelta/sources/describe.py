@@ -8,7 +8,13 @@ from dataclasses import replace
 from odc.geo.geobox import GeoBox
 
 from terradelta.errors import SourceError
-from terradelta.sources.decodings import S2_OFFSET, optical_decoding, plain_decoding, sar_decoding
+from terradelta.sources.decodings import (
+    S2_OFFSET,
+    clear_values,
+    optical_decoding,
+    plain_decoding,
+    sar_decoding,
+)
 from terradelta.sources.flights import flight_of
 from terradelta.sources.layers import Decoding, Layer, RawLayer
 from terradelta.sources.names import (
@@ -19,6 +25,8 @@ from terradelta.sources.names import (
     read_name,
     static_name,
 )
+from terradelta.sources.older import landsat_band
+from terradelta.sources.radiometry import radiometry_of
 from terradelta.sources.sidecar import FileSettings
 from terradelta.sources.times import Time, parse_time, time_by_pattern, times_in
 
@@ -82,7 +90,8 @@ def _band(raw: RawLayer, info: NameInfo, settings: FileSettings, dated: bool) ->
     if isinstance(names, dict):
         return _mapped(raw, names)
     polarisation = raw.tags.get("polarization", raw.tags.get("polarisation", "")).upper()
-    own = band_in(raw.label) or info.band or (polarisation if group_of_band(polarisation) else "")
+    label = landsat_band(raw.label) if info.family.startswith("landsat") else band_in(raw.label)
+    own = label or info.band or (polarisation if group_of_band(polarisation) else "")
     if names is None or settings.sensor == "static":
         return own
     if own or raw.reader == "netcdf":
@@ -173,6 +182,7 @@ def _image(info: NameInfo, raw: RawLayer, grid: GeoBox, settings: FileSettings) 
     """Describe a radar or optical image with its time and pass."""
     time = _time(raw, info, settings)
     product = info.product or raw.path.stem
+    flight, guesses = flight_of(raw, info, settings, time, grid)
     layer = Layer(
         raw=raw,
         grid=grid,
@@ -182,12 +192,15 @@ def _image(info: NameInfo, raw: RawLayer, grid: GeoBox, settings: FileSettings) 
         place=info.place,
         decoding=Decoding(),
         product=product if time == info.time else f"{product}_{_compact(time)}",
-        flight=flight_of(raw, info, settings, time, grid),
+        flight=flight,
+        estimated=guesses,
     )
-    if info.band == settings.mask_band:
-        return replace(layer, categorical=True, clear_values=tuple(settings.clear_values))
+    clear = clear_values(info, settings)
+    if clear:
+        return replace(layer, categorical=True, clear_values=clear)
     if info.group == "sar":
-        return replace(layer, decoding=sar_decoding(raw, info, settings))
+        decoding = sar_decoding(raw, info, settings)
+        return replace(layer, decoding=decoding, radiometry=radiometry_of(raw, info, settings))
     decoding = optical_decoding(raw, info, settings, time)
     return replace(
         layer, decoding=decoding, offset_applied=raw.dtype.kind in "ui" and decoding.offset == S2_OFFSET

@@ -25,6 +25,7 @@ _S1_PRODUCT = re.compile(
     rf"(?P<platform>S1[A-D])_(?:IW|EW|WV|S[1-6])_(?P<type>GRD|SLC)[FHM_]?_\d[SA][SD][VH]_(?P<time>{_TIME})_{_TIME}"
     r"_(?P<absolute>\d{6})_[0-9A-F]{6}_[0-9A-F]{4}"
 )
+_PYROSAR = re.compile(rf"(?P<platform>S1[A-D])__[A-Z0-9]{{2}}___(?P<pass>[AD])_(?P<time>{_TIME})(?![0-9])")
 _S2_PRODUCT = re.compile(
     rf"(?P<platform>S2[A-D])_MSI(?P<level>L1C|L2A)_(?P<time>{_TIME})_N(?P<baseline>\d{{4}})_R(?P<orbit>\d{{3}})"
     rf"_(?P<place>T\d{{2}}[A-Z]{{3}})_{_TIME}"
@@ -54,7 +55,7 @@ class NameInfo:
     unit : str
         "linear", "dB" or "".
     family : str
-        "opera", "burst", "sentinel-1", "sentinel-2" or "".
+        "opera", "burst", "sentinel-1", "pyrosar", "sentinel-2" or "".
     baseline : int
         Processing baseline of Sentinel-2, 400 for N0400; 0 unknown.
     calibrated : bool
@@ -116,7 +117,7 @@ def known_family(stem: str) -> NameInfo | None:
     >>> known_family("T137-292324-IW2_VV").relative_orbit, known_family("map")
     (137, None)
     """
-    for family in (_opera, _sentinel1, _sentinel2, _sentinel2_tile, _sentinel2_old, _burst):
+    for family in (_opera, _sentinel1, _pyrosar, _sentinel2, _sentinel2_tile, _sentinel2_old, _burst):
         info = family(stem)
         if info is not None:
             return info
@@ -171,6 +172,22 @@ def _sentinel1(stem: str) -> NameInfo | None:
         unit="dB" if DECIBEL.search(stem) else ("linear" if calibrated else ""),
         calibrated=calibrated,
         relative_orbit=first_relative_orbit(platform, int(found["absolute"])),
+    )
+
+
+def _pyrosar(stem: str) -> NameInfo | None:
+    """Understand names such as ``S1A__IW___A_20210809T173953_VV_gamma0-rtc.tif``."""
+    found = _PYROSAR.search(stem)
+    if not found:
+        return None
+    return NameInfo(
+        group="sar",
+        family="pyrosar",
+        product=found[0],
+        time=times_in(found["time"])[0],
+        platform=found["platform"],
+        orbit_direction="ascending" if found["pass"] == "A" else "descending",
+        unit="dB" if DECIBEL.search(stem) else "linear",
     )
 
 

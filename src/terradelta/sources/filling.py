@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from dask.base import compute
 from numpy.typing import NDArray
 
@@ -28,7 +26,7 @@ from terradelta.sources.folder import Plan, scan
 from terradelta.sources.planned import BLOCK, PlannedAcquisition
 from terradelta.sources.problems import OnError, Problems
 from terradelta.sources.report import FillReport
-from terradelta.sources.statics import write_layer_of
+from terradelta.sources.statics import by_name, write_layer_of
 from terradelta.sources.tfrecord import holds_records, import_record
 from terradelta.sources.weather import read_weather
 from terradelta.types import PathType
@@ -192,7 +190,7 @@ class _Work:
 
     def step(self, what: str) -> None:
         """Tell the progress before the next step."""
-        total = len(self.plan.planned) + len(self.plan.static) + bool(self.plan.weather)
+        total = len(self.plan.planned) + len(by_name(self.plan.static)) + bool(self.plan.weather)
         self.tell(self.done, total, what)
         self.done += 1
 
@@ -229,11 +227,11 @@ class _Work:
 
     def write_static(self) -> None:
         """Write the layers without time."""
-        for layer in self.plan.static:
-            self.step(f"layer {layer.band}")
+        for name, pieces in by_name(self.plan.static).items():
+            self.step(f"layer {name}")
             with self.problems.collect():
-                write_layer_of(self.path, layer, self.plan.geobox)
-                self.static.append(layer.band)
+                write_layer_of(self.path, pieces, self.plan.geobox)
+                self.static.append(name)
 
     def write_weather(self) -> None:
         """Write the weather of all files together; where several tell the same day the first one counts."""
@@ -241,8 +239,7 @@ class _Work:
             self.step("weather")
             with self.problems.collect():
                 near, sidecar = self.plan.geobox, self.plan.sidecar
-                parts = [read_weather(file, near=near, sidecar=sidecar) for file in self.plan.weather]
-                whole: xr.Dataset = reduce(lambda one, other: one.combine_first(other), parts)
+                whole = read_weather(self.plan.weather, near=near, sidecar=sidecar)
                 write_weather(self.path, whole)
                 self.days = int(whole.sizes["day"])
 

@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 from terradelta.errors import SourceError
 from terradelta.sources.layers import Flight, RawLayer
 from terradelta.sources.names import NameInfo
+from terradelta.sources.older import platform_name
 from terradelta.sources.sidecar import FileSettings, OrbitRule
 from terradelta.sources.times import Time
 
@@ -57,8 +58,15 @@ def direction_by_sun(time: Time, longitude: float, latitude: float) -> str:
     return "ascending" if local_hour >= 12 else "descending"
 
 
-def flight_of(raw: RawLayer, info: NameInfo, settings: FileSettings, time: Time, grid: GeoBox) -> Flight:
+def flight_of(
+    raw: RawLayer, info: NameInfo, settings: FileSettings, time: Time, grid: GeoBox
+) -> tuple[Flight, tuple[str, ...]]:
     """Everything known about the pass of an image; settings win over tags, tags over the name.
+
+    Returns
+    -------
+    Flight, tuple of str
+        The pass, and the names of the values that are guesses.
 
     Raises
     ------
@@ -66,15 +74,15 @@ def flight_of(raw: RawLayer, info: NameInfo, settings: FileSettings, time: Time,
         A tag or setting that is no orbit or direction.
     """
     direction = settings.orbit_direction or _direction(_tag(raw, _DIRECTION_TAGS)) or info.orbit_direction
-    if not direction and info.group == "sar":
-        direction = direction_by_sun(time, *_middle(grid))
-    return Flight(
+    guess = direction_by_sun(time, *_middle(grid)) if info.group == "sar" and not direction else ""
+    flight = Flight(
         platform=settings.platform or _platform(_tag(raw, _PLATFORM_TAGS)) or info.platform,
-        orbit_direction=direction,
+        orbit_direction=direction or guess,
         relative_orbit=_relative_orbit(raw, info, settings, time),
         incidence_angle=_number(settings.incidence_angle, _tag(raw, _ANGLE_TAGS)),
         heading=_number(settings.heading, _tag(raw, _HEADING_TAGS)),
     )
+    return flight, ("orbit_direction",) if guess else ()
 
 
 def _tag(raw: RawLayer, names: tuple[str, ...]) -> str:
@@ -82,9 +90,9 @@ def _tag(raw: RawLayer, names: tuple[str, ...]) -> str:
 
 
 def _platform(text: str) -> str:
-    """S1A from "Sentinel-1A", "SENTINEL1A" or "s1a"."""
+    """S1A from "Sentinel-1A", "SENTINEL1A" or "s1a"; L5 from "LANDSAT_5"; ERS1 from "ERS-1"."""
     found = re.fullmatch(r"(?:SENTINEL[-_ ]?|S)([12][A-D])", text.upper())
-    return f"S{found[1]}" if found else text
+    return f"S{found[1]}" if found else platform_name(text)
 
 
 def _direction(text: str) -> str:

@@ -12,19 +12,22 @@ from terradelta.cube import OpticalAcquisition, SarAcquisition
 from terradelta.errors import SourceError
 from terradelta.sources import geotiff, netcdf
 from terradelta.sources.describe import describe
+from terradelta.sources.eopatch import is_eopatch, layers_of, patches_in
 from terradelta.sources.gathering import gather
 from terradelta.sources.grids import Bounds, propose_grid
+from terradelta.sources.informing import gather_safes, inform, with_conditions
 from terradelta.sources.layers import Layer
+from terradelta.sources.names import read_name
 from terradelta.sources.notes import note_gaps, note_resampling, reaches, require_one_place
 from terradelta.sources.planned import PlannedAcquisition
 from terradelta.sources.problems import OnError, Problems
+from terradelta.sources.safe.matching import is_safe
 from terradelta.sources.sidecar import SIDECAR_NAME, Sidecar, SidecarLike, load_sidecar
+from terradelta.sources.weather import ENDINGS as _TABLES
 from terradelta.sources.weather import holds_weather
 from terradelta.types import PathType
 
 __all__ = ["Plan", "scan"]
-
-_TABLES = (".csv",)
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def scan(
     resolution: float | None = None,
     on_error: OnError = "stop",
 ) -> Plan:
-    """Look through a folder of GeoTIFF, COG, JPEG 2000, NetCDF and CSV files without reading pixels.
+    """Look through a folder of GeoTIFF, COG, JPEG 2000, NetCDF and CSV files and EOPatches by their headers.
 
     Parameters
     ----------
@@ -121,7 +124,9 @@ def scan(
     files = _files(folder, pattern)
     settings = load_sidecar(sidecar, folder if folder.is_dir() else folder.parent)
     problems = Problems(on_error)
-    layers, weather = _headers(files, settings, problems)
+    safes = gather_safes([path for path in files if is_safe(path)], folder, settings, problems)
+    layers, weather = _headers([path for path in files if not is_safe(path)], folder, settings, problems)
+    layers = inform(layers, safes, settings, problems)
     sar, optical = (gather(layers, group, problems) for group in ("sar", "optical"))
     static = [layer for layer in layers if layer.group == "static"]
     if not (sar or optical or static or weather):
@@ -137,6 +142,7 @@ def scan(
     for note in notes:
         problems.warn(note)
     kept = [[one for one in group if reaches(one, grid, problems)] for group in (sar, optical)]
+    kept[0] = [with_conditions(one, grid, safes) for one in kept[0]]
     note_resampling(layers, grid, problems)
     note_gaps(sar, optical, problems)
     return Plan(
@@ -156,14 +162,18 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     """Files with a known ending, by name; SAFE products are looked into."""
     if not folder.exists():
         raise SourceError(f"{folder} does not exist; check the path of the data")
-    if folder.is_file():
+    if folder.is_file() or is_safe(folder) or is_eopatch(folder):
         return [folder]
     known = (*geotiff.ENDINGS, *netcdf.ENDINGS, *_TABLES)
     found: set[Path] = set()
     for path in folder.glob(pattern):
-        if path.is_dir() and path.suffix == ".SAFE":
+        if is_safe(path):
+            found.add(path)
+        elif path.is_dir() and path.suffix == ".SAFE":
             found.update(path.glob("GRANULE/*/IMG_DATA/**/*.jp2"))
-        elif path.is_file() and path.suffix.lower() in known:
+        elif path.is_dir():
+            found.update(patches_in(path))
+        elif path.is_file() and path.suffix.lower() in known and not any(map(is_safe, path.parents)):
             found.add(path)
     if not found:
         endings = ", ".join(known)
@@ -176,7 +186,9 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return sorted(found)
 
 
-def _headers(files: Sequence[Path], settings: Sidecar, problems: Problems) -> tuple[list[Layer], list[Path]]:
+def _headers(
+    files: Sequence[Path], folder: Path, settings: Sidecar, problems: Problems
+) -> tuple[list[Layer], list[Path]]:
     """Layers of all files, and the files with weather."""
     layers: list[Layer] = []
     weather: list[Path] = []
@@ -185,7 +197,10 @@ def _headers(files: Sequence[Path], settings: Sidecar, problems: Problems) -> tu
         if own.ignore:
             continue
         with problems.collect():
-            if path.suffix.lower() not in geotiff.ENDINGS and holds_weather(path, own):
+            raster = path.suffix.lower() in geotiff.ENDINGS and own.sensor != "weather"
+            if path.is_dir():
+                layers += layers_of(path, folder, settings, problems)
+            elif not raster and holds_weather(path, own):
                 weather.append(path)
             elif path.suffix.lower() not in _TABLES:
                 reader = geotiff if path.suffix.lower() in geotiff.ENDINGS else netcdf
@@ -200,7 +215,9 @@ def _headers(files: Sequence[Path], settings: Sidecar, problems: Problems) -> tu
 
 
 def _of_no_use(path: Path) -> bool:
-    """Companions of Sentinel-2 and OPERA images that are known and not needed."""
+    """Companions of Sentinel-2, Landsat and OPERA images that are known and not needed."""
+    if read_name(path.name).family.startswith("landsat"):
+        return True
     tokens = path.stem.split("_")
     return any(token in ("TCI", "AOT", "WVP", "PVI", "mask", "number", "of", "incidence") for token in tokens)
 

@@ -15,7 +15,7 @@ from terradelta.sources.planned import PlannedAcquisition
 from terradelta.sources.problems import Problems
 from terradelta.sources.reading import decode, read_stored
 
-__all__ = ["PASS_GAP", "gather", "touches"]
+__all__ = ["PASS_GAP", "gather", "meet", "touches"]
 
 PASS_GAP = np.timedelta64(60, "s")
 """Frames of one pass follow each other by less than this (bursts 3 s, slices 25 s)."""
@@ -149,7 +149,17 @@ def _acquisition(cluster: list[Layer], group: str) -> PlannedAcquisition:
         group=group, time=min(times), bands=names, frames=tuple(tuple(bands[name]) for name in names),
         mask=tuple(layer for layer in cluster if layer.clear_values), flight=images[0].flight,
         source_id=f"{products[0]}{more}", offset_applied=any(layer.offset_applied for layer in images),
+        radiometry=_radiometry(images), estimated=images[0].estimated,
     )  # fmt: skip
+
+
+def _radiometry(images: Sequence[Layer]) -> str:
+    """Tell what all images of a pass measure, if any of them tells it."""
+    known = {layer.radiometry: layer.name for layer in images if layer.radiometry}
+    if len(known) > 1:
+        told = ", ".join(f"{name} is {radiometry}" for radiometry, name in sorted(known.items()))
+        raise SourceError(f"{told}, yet of one pass: choose one with 'ignore: true' in terradelta.yaml")
+    return next(iter(known), "")
 
 
 def _band_order(name: str) -> tuple[int, str]:
@@ -183,9 +193,10 @@ def _check_bands(acquisition: PlannedAcquisition, bands: tuple[str, ...]) -> Non
 
 def touches(grid: GeoBox, acquisition: PlannedAcquisition) -> bool:
     """Whether any image of an acquisition meets a grid, by their extents."""
-    wanted = grid.extent
-    for layer in acquisition.frames[0]:
-        extent = layer.grid.extent if layer.grid.crs == grid.crs else layer.grid.footprint(require_crs(grid))
-        if extent.intersects(wanted):
-            return True
-    return False
+    return any(meet(grid, layer.grid) for layer in acquisition.frames[0])
+
+
+def meet(one: GeoBox, other: GeoBox) -> bool:
+    """Whether two grids meet, by their extents."""
+    extent = other.extent if other.crs == one.crs else other.footprint(require_crs(one))
+    return bool(extent.intersects(one.extent))

@@ -18,6 +18,7 @@ from rasterio.windows import Window
 from terradelta.errors import SourceError
 from terradelta.sources.grids import tidy_crs
 from terradelta.sources.layers import RawLayer
+from terradelta.sources.older import scene_tags
 from terradelta.sources.times import parse_time
 
 __all__ = ["ENDINGS", "read_headers", "read_window"]
@@ -65,7 +66,7 @@ def read_headers(path: Path) -> list[RawLayer]:
             raise SourceError(f"{path.name}: is not georeferenced; write it with a geotransform and a CRS")
         grid = GeoBox(source.shape, source.transform, tidy_crs(source.crs.to_wkt() if source.crs else None))
         labels = _labels(path, source)
-        common = {key.lower(): value for key, value in source.tags().items()}
+        common = scene_tags(path) | {key.lower(): value for key, value in source.tags().items()}
         return [_header(path, source, index, grid, labels, common) for index in source.indexes]
 
 

@@ -25,9 +25,10 @@ class RawLayer:
     path : pathlib.Path
         The file.
     reader : str
-        "geotiff" (anything that rasterio reads) or "netcdf".
+        "geotiff" (anything that rasterio reads), "netcdf", "eopatch", or "safe" (Sentinel-1, not on a map
+        yet).
     key : int or (str, int or None)
-        Number of the raster band, from 1; or variable and index in time.
+        Number of the raster band, or of the image of an EOPatch, from 1; or variable and index in time.
     grid : GeoBox or None
         Grid of the image; its CRS is None where the file has none.
     dtype : numpy.dtype
@@ -49,7 +50,7 @@ class RawLayer:
     """
 
     path: Path
-    reader: Literal["geotiff", "netcdf"]
+    reader: Literal["geotiff", "netcdf", "eopatch", "safe"]
     key: int | tuple[str, int | None]
     grid: GeoBox
     dtype: np.dtype[Any]
@@ -133,6 +134,10 @@ class Layer:
         Classes: nearest neighbour only.
     clear_values : tuple of int
         For a mask: the classes that count as clear. Empty for everything else.
+    radiometry : str
+        What radar values measure, such as "gamma0-rtc"; empty if unknown.
+    estimated : tuple of str
+        Names of values of `flight` that are estimates.
     """
 
     raw: RawLayer
@@ -147,8 +152,10 @@ class Layer:
     offset_applied: bool = False
     categorical: bool = False
     clear_values: tuple[int, ...] = ()
+    radiometry: str = ""
+    estimated: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """Name of the file, for messages."""
-        return self.raw.path.name
+        return "/".join(self.raw.path.parts[-3 if self.raw.reader == "eopatch" else -1 :])

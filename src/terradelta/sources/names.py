@@ -17,6 +17,7 @@ from terradelta.sources.families import (
     band_in,
     known_family,
 )
+from terradelta.sources.older import LANDSAT_BANDS, QUALITY, landsat_band, older_family, platform_name
 from terradelta.sources.times import times_in
 
 __all__ = ["Group", "NameInfo", "band_in", "group_of_band", "read_name", "static_name"]
@@ -35,15 +36,18 @@ STATIC_NAMES = {
     "lulc": "land_cover",
 }
 
-_PLATFORM = re.compile(r"(?<![A-Z0-9])(S[12][A-D])(?![A-Z0-9])", re.IGNORECASE)
-_DIRECTION = re.compile(r"(?<![A-Za-z])(ascending|descending)(?![A-Za-z])", re.IGNORECASE)
+_PLATFORM = re.compile(
+    r"(?<![A-Z0-9])(S[12][A-D]|ERS-?[12]|(?:LANDSAT-?|LT0?|LS)[45]|L5)(?![A-Z0-9])", re.IGNORECASE
+)
+_DIRECTION = re.compile(r"(?<![A-Za-z])(asc|ascending|de?sc|descending)(?![A-Za-z])", re.IGNORECASE)
 
 
 def group_of_band(band: str) -> Group:
     """Group that a band belongs to, or "" for an unknown one."""
     if band in POLARISATIONS:
         return "sar"
-    return "optical" if band in OPTICAL_BANDS or band in OPTICAL_MASKS else ""
+    optical = (*OPTICAL_BANDS, *OPTICAL_MASKS, *LANDSAT_BANDS, *QUALITY)
+    return "optical" if band in optical else ""
 
 
 def static_name(text: str) -> str:
@@ -75,7 +79,7 @@ def read_name(name: str, parents: Iterable[str] = ()) -> NameInfo:
     400
     """
     stem = re.sub(r"\.(tiff?|jp2|img|nc4?|vrt|dim|SAFE|data)$", "", name, flags=re.IGNORECASE)
-    info = known_family(stem) or _plain(stem)
+    info = known_family(stem) or older_family(stem) or _plain(stem)
     info = replace(info, band=info.band or band_in(stem))
     if not info.group:
         info = replace(info, group=group_of_band(info.band) or ("static" if static_name(stem) else ""))
@@ -102,13 +106,17 @@ def _plain(stem: str) -> NameInfo:
     """Tokens that mean the same in anybody's names."""
     times = sorted(set(times_in(stem)))
     platform, direction = _PLATFORM.search(stem), _DIRECTION.search(stem)
+    name = platform_name(platform[1]) if platform else ""
+    family = "landsat" if name.startswith("L") else ""
     band = band_in(stem)
     product = re.sub(rf"[_.-]?(?<![A-Za-z0-9]){band}(?![A-Za-z0-9])", "", stem) if band else stem
     return NameInfo(
         time=times[0] if len(times) == 1 else None,
         several_times=len(times) > 1,
         product=product,
-        platform=platform[1].upper() if platform else "",
-        orbit_direction=direction[1].lower() if direction else "",
+        platform=name,
+        family=family,
+        band=landsat_band(band) if family else band,
+        orbit_direction="" if not direction else "ascending" if direction[1][0] in "aA" else "descending",
         unit="dB" if DECIBEL.search(stem) else "",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Hashable
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from terradelta.errors import SourceError
 from terradelta.sources.grids import tidy_crs
 from terradelta.sources.layers import RawLayer
 
-__all__ = ["ENDINGS", "axis_name", "open_raw", "read_headers", "read_window"]
+__all__ = ["ENDINGS", "axis_name", "find_crs", "open_raw", "read_headers", "read_window"]
 
 ENDINGS = (".nc", ".nc4", ".cdf")
 _AXES = {
@@ -26,6 +27,7 @@ _AXES = {
     "y": ("y", "lat", "latitude", "northing"),
     "x": ("x", "lon", "longitude", "easting"),
 }
+_CRS_TEXTS = ("crs_wkt", "spatial_ref", "proj4", "proj4_params", "proj4string")
 
 
 def axis_name(dims: tuple[Hashable, ...], axis: str) -> str | None:
@@ -51,17 +53,27 @@ def open_raw(path: Path) -> xr.Dataset:
         stamp = path.stat()
         return _opened(path, stamp.st_mtime_ns, stamp.st_size)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise SourceError(
-            f"{path.name}: cannot be read, truncated, damaged or no NetCDF ({reason}); "
-            "copy or download it again"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> SourceError:
+    reason = " ".join(str(error).split())[:160]
+    calendar = re.search(r"calendar '(\w+)'", str(error))
+    if calendar:
+        return SourceError(
+            f"{path.name}: its calendar {calendar[1]!r} has other days than ours; convert it to 'standard'"
+        )
+    if path.is_file() and zipfile.is_zipfile(path):
+        return SourceError(f"{path.name}: is a ZIP archive; unpack it and give the files in it")
+    return SourceError(
+        f"{path.name}: cannot be read, truncated, damaged or no NetCDF ({reason}); copy or download it again"
+    )
 
 
 @lru_cache(maxsize=4)
 def _opened(path: Path, modified: int, size: int) -> xr.Dataset:
     """Keep the last few files open: a series is read image by image."""
-    return xr.open_dataset(path, mask_and_scale=False)
+    return xr.open_dataset(path, mask_and_scale=False, decode_timedelta=False)
 
 
 def read_headers(path: Path) -> list[RawLayer]:
@@ -171,7 +183,7 @@ def find_crs(dataset: xr.Dataset, variable: xr.DataArray, y: str) -> str | None:
     for name in (mapping, "spatial_ref", "crs"):
         if name and name in dataset.variables:
             attributes = dataset[name].attrs
-            text = attributes.get("crs_wkt") or attributes.get("spatial_ref")
+            text = next((attributes[key] for key in _CRS_TEXTS if attributes.get(key)), "")
             if text:
                 return str(text)
     attributes = dataset.attrs | variable.attrs

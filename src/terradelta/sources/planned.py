@@ -18,7 +18,7 @@ from terradelta.sources.layers import Flight, Layer
 from terradelta.sources.reading import read_categories, read_mosaic
 from terradelta.sources.times import Time
 
-__all__ = ["BLOCK", "PlannedAcquisition", "lazy_image"]
+__all__ = ["BLOCK", "PlannedAcquisition", "lazy_blocks", "lazy_image"]
 
 BLOCK = 1024
 """Edge of the blocks that are read at once, in pixels of the cube."""
@@ -49,6 +49,10 @@ class PlannedAcquisition:
         Name of the product or file.
     offset_applied : bool
         The Sentinel-2 offset of -1000 DN is taken off on reading.
+    radiometry : str
+        What the radar values measure, such as "gamma0-rtc"; empty if unknown.
+    estimated : tuple of str
+        Names of values of `flight` that are estimates.
     """
 
     group: str
@@ -59,6 +63,8 @@ class PlannedAcquisition:
     flight: Flight
     source_id: str
     offset_applied: bool = False
+    radiometry: str = ""
+    estimated: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -96,6 +102,8 @@ class PlannedAcquisition:
                 incidence_angle=flight.incidence_angle,
                 heading=flight.heading,
                 source_id=self.source_id,
+                radiometry=self.radiometry,
+                estimated=",".join(self.estimated),
             )
         clear = da.isfinite(values).all(axis=0)
         if self.mask:
@@ -142,6 +150,13 @@ def lazy_image(read: Reader, grid: GeoBox, dtype: np.dtype[Any], bands: int | No
     dask.array.Array
         (band, y, x) or (y, x), in blocks of 1024 × 1024 pixels with all bands.
     """
+    return lazy_blocks(partial(_stack, read, bands), grid, dtype, bands)
+
+
+def lazy_blocks(
+    read: Callable[[GeoBox], NDArray[Any]], grid: GeoBox, dtype: np.dtype[Any], bands: int | None
+) -> da.Array:
+    """Dask array of an image whose blocks are read with all bands at once; as :func:`lazy_image`."""
     edges = [tuple(min(BLOCK, size - start) for start in range(0, size, BLOCK)) for size in grid.shape]
     chunks = tuple(edges) if bands is None else ((bands,), *edges)
     image: da.Array = da.map_blocks(  # type: ignore[no-untyped-call]
@@ -154,9 +169,11 @@ def lazy_image(read: Reader, grid: GeoBox, dtype: np.dtype[Any], bands: int | No
     return image
 
 
-def _block(read: Reader, grid: GeoBox, block_info: Any = None) -> NDArray[Any]:
+def _stack(read: Reader, bands: int | None, grid: GeoBox) -> NDArray[Any]:
+    return read(0, grid) if bands is None else np.stack([read(band, grid) for band in range(bands)])
+
+
+def _block(read: Callable[[GeoBox], NDArray[Any]], grid: GeoBox, block_info: Any = None) -> NDArray[Any]:
     """One block: its place comes from dask."""
-    spans = block_info[None]["array-location"]
-    (top, bottom), (left, right) = spans[-2:]
-    part = grid[top:bottom, left:right]
-    return read(0, part) if len(spans) == 2 else np.stack([read(band, part) for band in range(*spans[0])])
+    (top, bottom), (left, right) = block_info[None]["array-location"][-2:]
+    return read(grid[top:bottom, left:right])

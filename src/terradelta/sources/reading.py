@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,19 +12,27 @@ from odc.geo.geobox import GeoBox
 
 from terradelta.errors import SourceError
 from terradelta.sources import geotiff, netcdf
+from terradelta.sources.eopatch import arrays
 from terradelta.sources.grids import shift_between
 from terradelta.sources.layers import Decoding, Layer
 from terradelta.sources.resampling import bilinear, coarseness, nearest, positions, window_for
+from terradelta.sources.safe.layers import read_image
 
 __all__ = ["decode", "read_categories", "read_measurement", "read_mosaic", "read_stored"]
 
 IMPLAUSIBLE_REFLECTANCE = 20.0
 
+_READERS = {"geotiff": geotiff.read_window, "netcdf": netcdf.read_window, "eopatch": arrays.read_window}
+
+StoredReader = Callable[[Layer, slice, slice], NDArray[Any]]
+"""Gives the stored numbers (y, x) of a window (rows, columns) of a layer."""
+
 
 def read_stored(layer: Layer, rows: slice, columns: slice) -> NDArray[Any]:
     """Read the stored numbers (y, x) of a window inside a layer's own grid."""
-    read = geotiff.read_window if layer.raw.reader == "geotiff" else netcdf.read_window
-    return read(layer.raw, rows, columns)
+    if layer.raw.reader == "safe":
+        return read_image(layer.raw, layer.grid[rows, columns])
+    return _READERS[layer.raw.reader](layer.raw, rows, columns)
 
 
 def decode(stored: NDArray[Any], decoding: Decoding, name: str = "") -> NDArray[np.float32]:
@@ -101,7 +109,7 @@ def _checked(values: NDArray[np.float32], decoding: Decoding, name: str) -> NDAr
     return values
 
 
-def read_measurement(layer: Layer, grid: GeoBox) -> NDArray[np.float32]:
+def read_measurement(layer: Layer, grid: GeoBox, read: StoredReader = read_stored) -> NDArray[np.float32]:
     """Read a measured layer onto a grid: bit for bit where the grids agree, else bilinear.
 
     Radar is interpolated in linear power. A pixel whose nearest source pixel holds no data stays without
@@ -113,6 +121,8 @@ def read_measurement(layer: Layer, grid: GeoBox) -> NDArray[np.float32]:
         What to read.
     grid : GeoBox
         Where to; the caller chooses it small enough for memory.
+    read : callable
+        Gives the stored numbers of a window, where they do not lie in a file of this machine.
 
     Returns
     -------
@@ -124,9 +134,11 @@ def read_measurement(layer: Layer, grid: GeoBox) -> NDArray[np.float32]:
     SourceError
         The file cannot be read, its values contradict its unit, or its CRS cannot be transformed.
     """
+    if layer.raw.reader == "safe":
+        return read_image(layer.raw, grid)
     shift = shift_between(layer.grid, grid)
     if shift is not None:
-        stored, place = _overlap(layer, grid, shift)
+        stored, place = _overlap(layer, grid, shift, read)
         result = np.full(grid.shape, np.nan, dtype=np.float32)
         if stored is not None:
             result[place] = decode(stored, layer.decoding, layer.name)
@@ -135,22 +147,24 @@ def read_measurement(layer: Layer, grid: GeoBox) -> NDArray[np.float32]:
     window = window_for(layer.grid.shape, at, (max(1.0, ratio[0]), max(1.0, ratio[1])))
     if window is None:
         return np.full(grid.shape, np.nan, dtype=np.float32)
-    return bilinear(decode(read_stored(layer, *window), layer.decoding, layer.name), at, window, ratio)
+    return bilinear(decode(read(layer, *window), layer.decoding, layer.name), at, window, ratio)
 
 
-def read_categories(layer: Layer, grid: GeoBox, missing: float = 0) -> NDArray[Any]:
+def read_categories(
+    layer: Layer, grid: GeoBox, missing: float = 0, read: StoredReader = read_stored
+) -> NDArray[Any]:
     """Read classes onto a grid with their stored type: nearest neighbour, `missing` outside the file."""
     shift = shift_between(layer.grid, grid)
     dtype = layer.raw.dtype
     result = np.full(grid.shape, missing, dtype=dtype)
     if shift is not None:
-        stored, place = _overlap(layer, grid, shift)
+        stored, place = _overlap(layer, grid, shift, read)
         if stored is not None:
             result[place] = stored
         return result
     at = positions(layer.grid, grid)
     window = window_for(layer.grid.shape, at, (1, 1))
-    return result if window is None else nearest(read_stored(layer, *window), at, window, missing)
+    return result if window is None else nearest(read(layer, *window), at, window, missing)
 
 
 def read_mosaic(layers: Sequence[Layer], grid: GeoBox) -> NDArray[np.float32]:
@@ -165,7 +179,7 @@ def read_mosaic(layers: Sequence[Layer], grid: GeoBox) -> NDArray[np.float32]:
 
 
 def _overlap(
-    layer: Layer, grid: GeoBox, shift: tuple[int, int]
+    layer: Layer, grid: GeoBox, shift: tuple[int, int], read: StoredReader
 ) -> tuple[NDArray[Any] | None, tuple[slice, slice]]:
     """Read stored numbers where two grids of one lattice overlap, and their place in the second."""
     source, target = [], []
@@ -176,4 +190,4 @@ def _overlap(
     place = (target[0], target[1])
     if any(part.start >= part.stop for part in source):
         return None, place
-    return read_stored(layer, source[0], source[1]), place
+    return read(layer, source[0], source[1]), place

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +16,16 @@ from pyproj.exceptions import ProjError
 from terradelta.errors import SourceError
 from terradelta.sources.grids import require_crs
 
-__all__ = ["Window", "bilinear", "coarseness", "nearest", "positions", "window_for"]
+__all__ = [
+    "Positions",
+    "Window",
+    "bilinear",
+    "coarseness",
+    "nearest",
+    "positions",
+    "positions_by",
+    "window_for",
+]
 
 NODE = 8
 """Distance of the pixels whose positions are transformed exactly; blocks start at multiples of it."""
@@ -55,12 +64,31 @@ def positions(source: GeoBox, target: GeoBox) -> Positions:
     >>> positions(fine, fine.zoom_out(2))[0][:, 0].tolist()
     [0.5, 2.5]
     """
+
+    def place(x: NDArray[np.float64], y: NDArray[np.float64]) -> Positions:
+        if source.crs != target.crs:
+            x, y = _transformed(target, source, x, y)
+        column, row = _apply(~source.affine, x, y)
+        return row - 0.5, column - 0.5
+
+    return positions_by(place, target)
+
+
+def positions_by(
+    place: Callable[[NDArray[np.float64], NDArray[np.float64]], Positions], target: GeoBox
+) -> Positions:
+    """Row and column in any source of every pixel's middle of a target grid, as :func:`positions`.
+
+    Parameters
+    ----------
+    place : callable
+        Gives row and column for x and y in the target's CRS.
+    target : GeoBox
+        Where to.
+    """
     rows, columns = (np.arange(0, size + NODE, NODE) + 0.5 for size in target.shape)
-    x, y = _apply(target.affine, *np.meshgrid(columns, rows))
-    if source.crs != target.crs:
-        x, y = _transformed(target, source, x, y)
-    column, row = _apply(~source.affine, x, y)
-    return _between(row - 0.5, target.shape), _between(column - 0.5, target.shape)
+    row, column = place(*_apply(target.affine, *np.meshgrid(columns, rows)))
+    return _between(row, target.shape), _between(column, target.shape)
 
 
 def _between(nodes: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.float64]:

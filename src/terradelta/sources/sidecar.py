@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from terradelta.errors import ConfigError
 from terradelta.types import PathType
 
-__all__ = ["SIDECAR_NAME", "FileRule", "FileSettings", "OrbitRule", "Sidecar", "load_sidecar"]
+__all__ = ["SIDECAR_NAME", "FeatureRule", "FileRule", "FileSettings", "OrbitRule", "Sidecar", "load_sidecar"]
 
 SIDECAR_NAME = "terradelta.yaml"
 SidecarLike: TypeAlias = "Sidecar | Mapping[str, Any] | PathType | None"
@@ -73,6 +73,16 @@ class FileSettings(_Model):
         None, gt=0, lt=90, description="Incidence angle at the scene's middle, in °."
     )
     heading: float | None = Field(None, ge=-360, le=360, description="Direction of flight from north, in °.")
+    radiometry: (
+        Literal[
+            "sigma0-ellipsoid", "sigma0-rtc", "gamma0-ellipsoid", "gamma0-rtc", "sigma0", "gamma0", "beta0"
+        ]
+        | None
+    ) = Field(
+        None,
+        description="What radar values measure: sigma0, gamma0 or beta0, with -rtc where terrain is corrected "
+        "for, else -ellipsoid.",
+    )
     crs: str | None = Field(None, description="CRS of files that carry none, for example 'EPSG:32631'.")
     layer: str | None = Field(None, description="Name of a static layer (dem, forest, land_cover, ...).")
     categorical: bool | None = Field(
@@ -93,8 +103,13 @@ class FileSettings(_Model):
         "(K, mm, m, ...).",
     )
     location: str | None = Field(None, description="Weather: name of the place, where a file holds several.")
+    accumulated: Literal["step", "day"] | None = Field(
+        None,
+        description="Weather: amounts within a day are those since the stamp before (step) or since 00 UTC "
+        "(day); seen from the values by default.",
+    )
 
-    @field_validator("time", mode="before")
+    @field_validator("time", "times", mode="before", check_fields=False)
     @classmethod
     def _times_as_text(cls, value: object) -> object:
         """YAML turns bare dates into objects of its own."""
@@ -109,10 +124,29 @@ class FileRule(FileSettings):
     match: str = Field(description="Pattern of file names, for example 'S1_*.nc'.")
 
 
+class FeatureRule(FileSettings):
+    """Facts about a feature of an EOPatch."""
+
+    mask: str | None = Field(None, description="Feature whose `clear_values` tell where the ground is seen.")
+    valid: str | None = Field(None, description="Feature that is 0 where there is no data.")
+
+
 class Sidecar(FileSettings):
     """The whole of `terradelta.yaml`: facts about all files, then exceptions by file name."""
 
+    safe: str | None = Field(
+        None, description="Folder with the Sentinel-1 SAFE products that the radar files were made from."
+    )
     files: list[FileRule] = Field([], description="Facts that hold for some files only; later entries win.")
+    features: dict[str, FeatureRule] = Field(
+        {}, description="EOPatch: facts by feature, such as 'data/S1_*'; later entries win."
+    )
+    times: list[str] | None = Field(
+        None, description="EOPatch: times (ISO 8601, UTC), where they cannot be read from it."
+    )
+    bounds: tuple[float, float, float, float] | None = Field(
+        None, description="EOPatch: [left, bottom, right, top], where they cannot be read from it."
+    )
 
     def for_file(self, name: str) -> FileSettings:
         """Facts about one file, by its name.
@@ -123,11 +157,29 @@ class Sidecar(FileSettings):
         >>> sidecar.for_file("dem.tif").unit, sidecar.for_file("a.tif").unit
         ('linear', 'dB')
         """
-        values = {key: getattr(self, key) for key in self.model_fields_set if key != "files"}
+        values = {key: getattr(self, key) for key in self.model_fields_set if key in _DEFAULTS}
         for rule in self.files:
             if fnmatchcase(name, rule.match):
                 values |= {key: getattr(rule, key) for key in rule.model_fields_set if key != "match"}
         return FileSettings.model_construct(_fields_set=set(values), **{**_DEFAULTS, **values})
+
+    def for_feature(self, patch: str, feature: str) -> FeatureRule:
+        """Facts about one feature, such as "data/BANDS", of an EOPatch, by its name.
+
+        Examples
+        --------
+        >>> sidecar = Sidecar(platform="S1A", features={"data/*": {"sensor": "sar", "bands": ["VV"]}})
+        >>> rule = sidecar.for_feature("patch_0", "data/S1")
+        >>> rule.bands, rule.platform
+        (['VV'], 'S1A')
+        """
+        base = self.for_file(patch)
+        values = {key: getattr(base, key) for key in base.model_fields_set}
+        for pattern, rule in self.features.items():
+            if fnmatchcase(feature, pattern):
+                values |= {key: getattr(rule, key) for key in rule.model_fields_set}
+        defaults = {name: field.default for name, field in FeatureRule.model_fields.items()}
+        return FeatureRule.model_construct(_fields_set=set(values), **{**defaults, **values})
 
 
 _DEFAULTS = {name: field.default for name, field in FileSettings.model_fields.items()}
@@ -207,4 +259,6 @@ def _valid_keys(location: tuple[int | str, ...]) -> list[str]:
     """Keys allowed at the level where an unknown one was found."""
     if "relative_orbit" in location[:-1]:
         return list(OrbitRule.model_fields)
+    if "features" in location[:-1]:
+        return list(FeatureRule.model_fields)
     return list(FileRule.model_fields if "files" in location[:-1] else Sidecar.model_fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from terradelta.errors import SourceError
 from terradelta.sources.folder import scan
 from terradelta.sources.layers import Layer
 from terradelta.sources.planned import lazy_image
-from terradelta.sources.reading import read_categories, read_measurement
+from terradelta.sources.reading import read_categories, read_mosaic
 from terradelta.sources.sidecar import SidecarLike, load_sidecar
 from terradelta.types import PathType
 
-__all__ = ["import_static", "write_layer_of"]
+__all__ = ["by_name", "import_static", "write_layer_of"]
 
 _STATIC_UNITS = {"dem": "m", "forest": "1"}
 
@@ -64,9 +65,10 @@ def import_static(
     told |= {"layer": name} if name else {}
     told |= {"categorical": categorical} if categorical is not None else {}
     plan = scan(path, geobox=grid, sidecar=_with(path, sidecar, told))
-    for layer in plan.static:
-        write_layer_of(Path(cube), layer, grid)
-    return tuple(layer.band for layer in plan.static)
+    layers = by_name(plan.static)
+    for pieces in layers.values():
+        write_layer_of(Path(cube), pieces, grid)
+    return tuple(layers)
 
 
 def _with(path: PathType, sidecar: SidecarLike, told: dict[str, Any]) -> dict[str, Any]:
@@ -75,32 +77,55 @@ def _with(path: PathType, sidecar: SidecarLike, told: dict[str, Any]) -> dict[st
     return {key: getattr(own, key) for key in own.model_fields_set} | told
 
 
-def write_layer_of(path: Path, layer: Layer, grid: GeoBox) -> None:
+def by_name(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
+    """Sort static layers by their names; those of one name are pieces of one layer."""
+    found: dict[str, list[Layer]] = {}
+    for layer in layers:
+        found.setdefault(layer.band, []).append(layer)
+    return found
+
+
+def write_layer_of(path: Path, pieces: Sequence[Layer], grid: GeoBox) -> None:
     """Write one static layer into a cube, block by block; a measured one must show something.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The cube.
+    pieces : sequence of Layer
+        What makes up the layer; where they overlap the first with data wins.
+    grid : GeoBox
+        Grid of the cube.
 
     Raises
     ------
     SourceError
         The file cannot be read or does not reach the cube.
     """
+    layer = pieces[0]
     if layer.categorical:
         missing = layer.decoding.nodata[0] if layer.decoding.nodata else 0
-        read = partial(_categories, layer, missing)
+        read = partial(_categories, pieces, missing)
         values = lazy_image(read, grid, layer.raw.dtype, None)
     else:
-        values = lazy_image(partial(_measurement, layer), grid, np.dtype(np.float32), None)
+        values = lazy_image(partial(_measurement, pieces), grid, np.dtype(np.float32), None)
         if not bool(da.isfinite(values).any().compute()):
             raise SourceError(
                 f"{layer.name}: layer {layer.band} has no valid pixel in the cube; check 'nodata' and its CRS"
             )
+    more = f" +{len(pieces) - 1}" if len(pieces) > 1 else ""
     write_static(
-        path, layer.band, values, units=_STATIC_UNITS.get(layer.band, ""), description=f"from {layer.name}"
-    )
+        path, layer.band, values, units=_STATIC_UNITS.get(layer.band, ""),
+        description=f"from {layer.name}{more}",
+    )  # fmt: skip
 
 
-def _categories(layer: Layer, missing: float, _: int, grid: GeoBox) -> NDArray[Any]:
-    return read_categories(layer, grid, missing)
+def _categories(pieces: Sequence[Layer], missing: float, _: int, grid: GeoBox) -> NDArray[Any]:
+    result = read_categories(pieces[0], grid, missing)
+    for piece in pieces[1:]:
+        result = np.where(result == missing, read_categories(piece, grid, missing), result)
+    return result
 
 
-def _measurement(layer: Layer, _: int, grid: GeoBox) -> NDArray[np.float32]:
-    return read_measurement(layer, grid)
+def _measurement(pieces: Sequence[Layer], _: int, grid: GeoBox) -> NDArray[np.float32]:
+    return read_mosaic(pieces, grid)

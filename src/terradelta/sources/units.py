@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from terradelta.errors import SourceError
 
-__all__ = ["QUANTITIES", "UNITS", "Conversion", "conversion"]
+__all__ = ["QUANTITIES", "UNITS", "Conversion", "check_plausible", "conversion", "is_water"]
 
 QUANTITIES = ("temperature", "precipitation", "snow_depth")
 UNITS = {"temperature": "degC", "precipitation": "mm/day", "snow_depth": "cm"}
@@ -35,6 +35,13 @@ _TABLE: dict[str, dict[str, Conversion]] = {
         "ms-1": (1000 * _DAY, 0, False),
     },
     "snow_depth": {"m": (100, 0, False), "cm": (1, 0, False), "mm": (0.1, 0, False)},
+    "snow_water": {
+        "kgm-2": (1, 0, False),
+        "mm": (1, 0, False),
+        "cm": (10, 0, False),
+        "m": (1000, 0, False),
+    },
+    "snow_density": {"kgm-3": (1, 0, False)},
 }
 _SAME = {
     "kelvin": "k",
@@ -55,18 +62,35 @@ _SAME = {
     "millimeters": "mm",
     "millimetres": "mm",
     "centimeters": "cm",
+    "1/kg3": "kgm-3",
 }
 
 
 def _spelling(unit: str) -> str:
     """One spelling for what means the same: "mm/day", "mm day-1" and "mm d**-1" are one unit."""
     text = unit.strip().lower().replace("**", "").replace("^", "").replace("_", " ")
+    text = re.sub(r"/\s*\(\s*m2\s+s\s*\)", " m-2 s-1", text)
+    text = re.sub(r"[()]", "", text)
     text = re.sub(r"\b(day|days|dy)\b", "d", re.sub(r"(day|days)(?=-1)", "d", text))
     text = re.sub(r"\b(hour|hours|hr)\b", "h", re.sub(r"(hour|hr)(?=-1)", "h", text))
-    text = re.sub(r"/\s*(m)2\b", " m-2", text)
+    text = re.sub(r"/\s*m([23])\b", r" m-\1", text)
     text = re.sub(r"/\s*([dhs])\b", r" \1-1", text)
     text = re.sub(r"[\s.]+", "", text)
     return _SAME.get(text, text)
+
+
+_WATER = re.compile(r"(\bof\b)?\s*\b(liquid )?water(\s+eq\w*\.?)?|\bw\.?\s?e\b\.?", re.IGNORECASE)
+
+
+def is_water(unit: str) -> bool:
+    """Whether a unit of snow speaks of the water in it, not of its depth.
+
+    Examples
+    --------
+    >>> is_water("m of water equivalent"), is_water("kg m**-2"), is_water("m")
+    (True, True, False)
+    """
+    return _WATER.search(unit) is not None or _spelling(unit) == "kgm-2"
 
 
 def conversion(quantity: str, unit: str, where: str) -> Conversion:
@@ -75,7 +99,8 @@ def conversion(quantity: str, unit: str, where: str) -> Conversion:
     Parameters
     ----------
     quantity : str
-        "temperature" (to °C), "precipitation" (to mm/day) or "snow_depth" (to cm).
+        "temperature" (to °C), "precipitation" (to mm/day), "snow_depth" (to cm), "snow_water" or
+        "snow_density" (to kg/m² and kg/m³).
     unit : str
         As the file spells it.
     where : str
@@ -100,7 +125,8 @@ def conversion(quantity: str, unit: str, where: str) -> Conversion:
             f"{where} has no unit; say it in terradelta.yaml: 'units: {{{quantity}: ...}}' "
             f"with one of {', '.join(known)}"
         )
-    found = known.get(_spelling(unit))
+    plain = unit if quantity == "snow_depth" else _WATER.sub("", unit)
+    found = known.get(_spelling(plain))
     if found is None:
         raise SourceError(
             f"{where} is in {unit!r}, which is no known unit of {quantity} ({', '.join(known)}); "

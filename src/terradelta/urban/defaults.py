@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias, get_args
 
-__all__ = ["MEMORY", "PRECISIONS", "STRIDE", "THRESHOLD", "TILINGS", "Precision", "Tiling"]
+__all__ = [
+    "DEAD_ZONE",
+    "MEMORY",
+    "ORIGINAL_TILE",
+    "PRECISIONS",
+    "STRIDE",
+    "THRESHOLD",
+    "TILINGS",
+    "Precision",
+    "Tiling",
+]
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 """Arithmetic of the convolutions; sums and everything else are float32."""
@@ -23,3 +33,9 @@ THRESHOLD: Final = 0.5
 
 MEMORY: Final = 2 * 10**9
 """Bytes to stay within."""
+
+DEAD_ZONE: Final = 8
+"""Pixels at each side of a block that are computed but not kept; from here on no seam is seen."""
+
+ORIGINAL_TILE: Final = 32
+"""Side in pixels of a tile of the original programs."""

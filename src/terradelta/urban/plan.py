@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,15 +13,16 @@ from numpy.typing import NDArray
 
 from terradelta.errors import InputError
 from terradelta.types import FloatArray, Size
-from terradelta.urban.defaults import Tiling
+from terradelta.urban.defaults import DEAD_ZONE, Tiling
 from terradelta.windows.blocks import Block, Slices, blocks
 from terradelta.windows.grids import grid_tiles
 
-__all__ = ["Budget", "Piece", "choose_core", "pieces_of"]
+__all__ = ["Budget", "Cut", "Piece", "choose_core", "pieces_of"]
 
 PROCESS_BYTES = 512 * 2**20
 """What Python, the libraries, the networks and one chunk of the cube take whatever the size of a block."""
 
+_LOG = logging.getLogger(__name__)
 _STEP, _LARGEST_CORE = 16, 256
 
 
@@ -124,6 +126,58 @@ class Piece:
         height, width = ((core.stop - core.start) // step for core in self.core)
         parts = maps[..., kept, kept].reshape(len(maps), height, width, step, step)
         return parts.swapaxes(2, 3).reshape(len(maps), height * step, width * step)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a place is cut.
+
+    Attributes
+    ----------
+    size : Size
+        Rows and columns of the place.
+    tile : int or None
+        Side of a tile with its dead zone; None takes what fits (seamless only).
+    dead_zone : int
+        Pixels dropped on each side.
+    tiling : {"seamless", "original"}
+        Which tiles.
+    budget : Budget
+        Memory.
+    """
+
+    size: Size
+    tile: int | None
+    dead_zone: int
+    tiling: Tiling
+    budget: Budget
+
+    def core(self) -> int:
+        """Choose the side of a piece, see `choose_core`."""
+        return choose_core(self.size, self.tile, self.dead_zone, self.tiling, self.budget)
+
+    def pieces(self, core: int) -> tuple[Piece, ...]:
+        """Cut the place, and make sure that the pieces of a store that is continued fit, too.
+
+        Parameters
+        ----------
+        core : int
+            Side of a piece.
+
+        Raises
+        ------
+        InputError
+            If they do not fit.
+        """
+        pieces = pieces_of(self.size, core, self.tile or 0, self.dead_zone, self.tiling)
+        self.budget.require(max(piece.pixels for piece in pieces), "a block of the maps that are there")
+        if self.tiling == "seamless" and self.dead_zone < DEAD_ZONE and len(pieces) > 1:
+            _LOG.warning(
+                "dead zone %d: seams may be seen between tiles; from %d on there are none",
+                self.dead_zone,
+                DEAD_ZONE,
+            )
+        return pieces
 
 
 def choose_core(size: Size, tile: int | None, dead_zone: int, tiling: Tiling, budget: Budget) -> int:

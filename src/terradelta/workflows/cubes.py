@@ -25,7 +25,7 @@ def build_from(settings: BuildSettings, progress: Progress = no_progress) -> Fil
     if settings.bounds:
         options["bounds"] = tuple(settings.bounds)
     return _followed(
-        lambda tell: build_cube(settings.source, settings.cube, progress=tell, **options), progress
+        lambda tell: build_cube(settings.place, settings.cube, progress=tell, **options), progress
     )
 
 

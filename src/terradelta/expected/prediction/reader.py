@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
@@ -20,6 +22,7 @@ from terradelta.expected.preparation import Preparation, Prepared, despeckle
 from terradelta.expected.samples.cube_images import CubeImages, Grid
 from terradelta.expected.scene import SceneState, fit_scene_states, usual
 from terradelta.expected.scene_nodes import SceneStates, around, pool, sample_cell
+from terradelta.tasks import mapped
 from terradelta.types import BoolArray, FloatArray, Size
 from terradelta.windows.blocks import Block, Slices
 from terradelta.windows.nodes import Nodes
@@ -63,6 +66,13 @@ class Part(NamedTuple):
     inputs: Inputs
     target: FloatArray
     known: BoolArray
+
+
+class _Pooled(NamedTuple):
+    """Pixels around a node, (time, band, pixel)."""
+
+    node: int
+    sample: FloatArray
 
 
 class _Window(NamedTuple):
@@ -178,20 +188,22 @@ class SceneReader:
             smooth = despeckle(decibel, self.model.preparation)
             yield np.asarray(smooth[..., block.inner[0], block.inner[1]], np.float32)
 
-    def fit_states(self, advance: Callable[[int], None] = lambda _: None) -> None:
-        """Fit the state of every scene, once for the whole; nothing where the model leaves states out."""
+    def fit_states(self, executor: Executor | None = None) -> None:
+        """Fit the state of every scene, once for the whole; nothing where the model leaves states out.
+
+        Parameters
+        ----------
+        executor : Executor, optional
+            Who reads the samples and fits; by default this process.
+        """
         if self.model.preparation.state == "none":
             return
         nodes = Nodes(self.size, self.neighbourhood)
-        samples = {}
-        for node in range(len(nodes)):
-            samples[node] = sample_cell(self._despeckled, nodes, node)
-            advance(1)
-        states = {}
-        for node in range(len(nodes)):
-            states[node] = self._fitted(pool(samples, nodes, node))
-            advance(1)
-        self.states = SceneStates(nodes, states)
+        numbers = range(len(nodes))
+        samples = dict(mapped(executor, partial(sample_cell, self._despeckled, nodes), numbers))
+        pooled = (_Pooled(node, pool(samples, nodes, node)) for node in numbers)
+        fitted = {one.node: states for one, states in mapped(executor, self._fitted, pooled)}
+        self.states = SceneStates(nodes, fitted)
 
     @property
     def _degree(self) -> int:
@@ -200,8 +212,9 @@ class SceneReader:
         of_cover = preparation.state == "scene" and len(self.chosen.places) > 2
         return preparation.robust.degree if of_cover else 0
 
-    def _fitted(self, sample: FloatArray) -> list[SceneState]:
-        """Fit the state of each image on (time, band, pixel)."""
+    def _fitted(self, pooled: _Pooled) -> list[SceneState]:
+        """Fit the state of each image."""
+        sample = pooled.sample
         count, bands = sample.shape[:2]
         if self.model.preparation.state == "scene" and count > 2:
             return fit_scene_states(sample, count - 1, self.model.preparation.robust)

@@ -6,8 +6,10 @@ import json
 import logging
 import math
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -17,10 +19,12 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from terradelta.cube.grid import grid_document
+from terradelta.cube.location import path_of
 from terradelta.expected.conditions import Conditions
 from terradelta.expected.inputs import Inputs
 from terradelta.expected.model import ExpectedImage
 from terradelta.expected.prediction.acquisitions import choose_images
+from terradelta.expected.prediction.layers import KeptTiles, TileLayers
 from terradelta.expected.prediction.plan import PredictionPlan
 from terradelta.expected.prediction.reader import NEIGHBOURHOOD, Change, SceneReader
 from terradelta.expected.prediction.store import (
@@ -32,7 +36,7 @@ from terradelta.expected.prediction.store import (
 )
 from terradelta.expected.prediction.tiling import Tiling
 from terradelta.expected.samples.cube_images import CubeImages
-from terradelta.types import FloatArray, PathType
+from terradelta.types import PathType
 
 __all__ = ["MEMORY", "Progress", "identity", "predict", "same_orbit_of", "silent"]
 
@@ -67,6 +71,8 @@ def predict(
     same_orbit: bool | None = None,
     until: np.datetime64 | None = None,
     neighbourhood: int = NEIGHBOURHOOD,
+    executor: Executor | None = None,
+    device: str | None = None,
 ) -> xr.Dataset:
     """Expect one acquisition of a cube from those before it.
 
@@ -101,6 +107,11 @@ def predict(
         Take previous images from before this moment only, UTC; by default from before the target.
     neighbourhood : int
         Pixels between the places where the state of a scene is fitted (where the model takes it off).
+    executor : Executor, optional
+        Who computes the blocks; by default this process, one after the other. Other processes and machines
+        open the cube by its path; the memory is that of each. This process alone blends and writes.
+    device : str, optional
+        Where the network runs with an executor; by default the GPU of each machine that has one.
 
     Returns
     -------
@@ -128,11 +139,11 @@ def predict(
     J. Alatalo, T. Sipola, M. Rantonen, Improved Difference Images for Change Detection Classifiers in SAR
     Imagery Using Deep Learning, IEEE TGRS 61, 5218714, 2023. Despeckling and state of the scene are ours.
     """
-    images = CubeImages(cube)
+    images = CubeImages(cube if executor is None else path_of(cube))
     own = same_orbit_of(model, same_orbit)
     chosen = choose_images(images, time, model.previous, same_orbit=own, until=until)
     reader = SceneReader(model, images, chosen, _change(conditions), neighbourhood)
-    job = _Job(reader, PredictionPlan.of(model), progress)
+    job = _Job(reader, PredictionPlan.of(model), progress, executor, device)
     job.warn()
     if store is None:
         cut = job.plan.cut(reader.size, block, overlap, memory)
@@ -157,8 +168,11 @@ def same_orbit_of(model: ExpectedImage, told: bool | None = None) -> bool:
 
 def _change(conditions: Change | Conditions | None) -> Change | None:
     if isinstance(conditions, Conditions):
-        fixed = conditions
-        return lambda _: fixed
+        return partial(_instead, conditions)
+    return conditions
+
+
+def _instead(conditions: Conditions, real: Conditions) -> Conditions:
     return conditions
 
 
@@ -169,6 +183,8 @@ class _Job:
     reader: SceneReader
     plan: PredictionPlan
     progress: Progress
+    executor: Executor | None
+    device: str | None
 
     @property
     def _model(self) -> ExpectedImage:
@@ -199,41 +215,24 @@ class _Job:
         if not todo:
             return
         with self.progress("expected image: state of the scenes", 1) as advance:
-            self.reader.fit_states()
+            self.reader.fit_states(self.executor)
             advance(1)
+        tiles = KeptTiles.of(self._layers(cut), sink, todo, self.executor)
         with self.progress("expected image: blocks", len(cut.pieces)) as advance:
             advance(len(cut.pieces) - len(todo))
             for piece in todo:
                 part = cut.pieces[piece]
-                values = cut.blended(part, lambda tile: self._tile(cut, tile, sink))
+                tiles.require(cut.touching(part))
+                values = cut.blended(part, tiles)
                 shape = (len(self.layers), len(self._model.bands), *values.shape[1:])
                 sink.put(piece, part, values.reshape(shape))
                 for tile in cut.freed(piece):
                     sink.keep(tile, None)
                 advance(1)
 
-    def _tile(self, cut: Tiling, number: int, sink: Sink) -> FloatArray:
-        """Give the layers of a tile, one after the other, (layer * band, y, x)."""
-        kept = sink.tile(number)
-        if kept is None:
-            kept = self._expected(cut, number)
-            sink.keep(number, kept)
-        return kept
-
-    def _expected(self, cut: Tiling, number: int) -> FloatArray:
-        part = self.reader.part(cut.seen(number))
-        fixed = self.plan.fixed
-        given = part.inputs if fixed is None else _mirrored(part.inputs, fixed)
-        rows, columns = part.target.shape[-2:]
-        mean, sigma = self._model.decibel(self._model.expect(given), given)
-        layers = {"expected": mean[0, :, :rows, :columns], "target": part.target}
-        if sigma is not None:
-            layers["sigma"] = sigma[0, :, :rows, :columns]
-        for name in ("expected", "sigma"):
-            if name in layers:
-                layers[name] = np.where(part.known, layers[name], np.nan)
-        inner = (..., *cut.inner(number))
-        return np.concatenate([np.asarray(layers[name][inner], np.float32) for name in self.layers])
+    def _layers(self, cut: Tiling) -> TileLayers:
+        device = None if self.executor is None else self.device or ""
+        return TileLayers(self.reader, cut, self.layers, self.plan.fixed, device)
 
     def attributes(self) -> dict[str, Any]:
         """Tell what the expected image is."""
@@ -274,22 +273,6 @@ def identity(model: ExpectedImage) -> str:
         content.update(f"{name} {tuple(values.shape)}".encode())
         content.update(np.ascontiguousarray(values.detach().cpu().numpy()).tobytes())
     return content.hexdigest()[:32]
-
-
-def _mirrored(inputs: Inputs, side: int) -> Inputs:
-    """Mirror what is smaller than the network at its lower and right edge."""
-    rows, columns = inputs.images.shape[-2:]
-    if (rows, columns) == (side, side):
-        return inputs
-    places = [torch.from_numpy(_reflected(length, side)) for length in (rows, columns)]
-    parts = {name: getattr(inputs, name)[..., places[0], :][..., places[1]]
-             for name in ("images", "valid", "static", "state")}  # fmt: skip
-    return inputs._replace(**parts)
-
-
-def _reflected(length: int, side: int) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """Give the pixels of a row that goes back and forth, the last one not twice."""
-    return np.pad(np.arange(length), (0, side - length), mode="reflect" if length > 1 else "edge")
 
 
 def _conditions_only(values: Any, known: Any) -> Inputs:

@@ -85,7 +85,9 @@ def export_cube(
     for group, some in rows.items():
         missing = _missing(path, group, some)
         done += len(some) - len(missing)
-        append_all(path, _images(database, found, group, missing, _told(progress, done, total)))
+        several = len({row.get("radiometry", "") for row in some} - {""}) > 1
+        images = _images(database, found, group, missing, _told(progress, done, total))
+        append_all(path, images, mixed=several)
         done += len(missing)
         _require_digests(path, group, some)
     return Path(path)

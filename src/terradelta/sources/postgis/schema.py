@@ -23,7 +23,7 @@ __all__ = [
     "require_schema",
 ]
 
-VERSION = 2
+VERSION = 3
 """Version of the tables; those of a newer one are refused, older ones brought up by `create_schema`."""
 
 EXTENSIONS = ("postgis", "postgis_raster")
@@ -46,6 +46,7 @@ _SINGLE: dict[str, LiteralString] = {
         "series text NOT NULL CHECK (series IN ('sar', 'optical')), nanoseconds bigint NOT NULL, "
         "time timestamptz NOT NULL, platform text NOT NULL, relative_orbit integer NOT NULL DEFAULT 0, "
         "orbit_direction text, incidence_angle real, heading real, source_id text NOT NULL, "
+        "radiometry text NOT NULL DEFAULT '', estimated text NOT NULL DEFAULT '', "
         "offset_applied boolean, valid_share real, digest text NOT NULL, bands text[] NOT NULL, "
         "UNIQUE (place, series, nanoseconds, platform, relative_orbit)"
     ),
@@ -158,10 +159,17 @@ def require_schema(database: Database) -> None:
 
 
 def _bring_up(connection: Connection, database: Database) -> None:
-    """Add what version 2 has and version 1 has not."""
-    words = {"places": database.table("places"), "about": database.table("about")}
+    """Add what versions 2 (truth) and 3 (radiometry, estimated) brought."""
+    words = {name: database.table(name) for name in ("places", "acquisitions", "about")}
     _run(connection, "ALTER TABLE {places} ADD COLUMN IF NOT EXISTS truth json", **words)
-    _run(connection, "INSERT INTO {about} (version) VALUES ({two})", two=sql.Literal(VERSION), **words)
+    for name in ("radiometry", "estimated"):
+        _run(
+            connection,
+            "ALTER TABLE {acquisitions} ADD COLUMN IF NOT EXISTS {name} text NOT NULL DEFAULT ''",
+            name=sql.Identifier(name),
+            **words,
+        )
+    _run(connection, "INSERT INTO {about} (version) VALUES ({now})", now=sql.Literal(VERSION), **words)
 
 
 def _create_extension(connection: Connection, database: Database, name: str) -> None:

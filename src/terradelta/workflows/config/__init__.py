@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from terradelta.workflows.config.base import Settings, Written, load_settings, to_yaml
+from terradelta.workflows.config.building import BuildSettings, ImportSettings, UpdateSettings
 from terradelta.workflows.config.database import (
     DatabaseCheckSettings,
     DatabaseCreateSettings,
@@ -19,12 +20,10 @@ from terradelta.workflows.config.simulate import SimulateChangeSettings, Simulat
 from terradelta.workflows.config.train import TrainSettings
 from terradelta.workflows.config.transfer import TransferSettings
 from terradelta.workflows.config.verbs import (
-    BuildSettings,
     CompareSettings,
     DemoSettings,
     EvaluateSettings,
     ExportSettings,
-    ImportSettings,
     InfoSettings,
 )
 
@@ -54,6 +53,7 @@ __all__ = [
     "SimulatePlaceSettings",
     "TrainSettings",
     "TransferSettings",
+    "UpdateSettings",
     "Written",
     "load_settings",
     "to_yaml",
@@ -72,6 +72,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "export": ExportSettings,
     "compare": CompareSettings,
     "cube-build": BuildSettings,
+    "cube-update": UpdateSettings,
     "cube-import": ImportSettings,
     "cube-info": InfoSettings,
     "simulate-place": SimulatePlaceSettings,

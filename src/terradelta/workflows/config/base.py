@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     ValidationError,
     model_validator,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "DateOrLast",
     "Names",
     "Numbers",
+    "Scheduler",
     "Settings",
     "Written",
     "load_settings",
@@ -161,6 +163,14 @@ Date = Annotated[str | None, BeforeValidator(parse_date), Written("<date>")]
 DateOrLast = Annotated[str | None, BeforeValidator(_parse_date_or_last), Written("<date>")]
 Names = Annotated[list[str], BeforeValidator(split_list), Written("<name,name,...>")]
 Numbers = Annotated[list[int], BeforeValidator(split_list), Written("<n,n,...>")]
+Scheduler = Annotated[
+    str | None,
+    Field(
+        description="Address of a dask scheduler whose workers compute, such as tcp://10.0.0.1:8786; empty: "
+        "this machine."
+    ),
+    Written("<address>"),
+]
 
 
 def load_settings(

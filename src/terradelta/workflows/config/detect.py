@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from terradelta.expected.parameters import RobustParameters
-from terradelta.workflows.config.base import Bytes, Date, DateOrLast, Numbers, Settings
+from terradelta.workflows.config.base import Bytes, Date, DateOrLast, Numbers, Scheduler, Settings
 
 __all__ = ["DetectSettings", "OmnibusSettings", "RobustSettings"]
 
@@ -127,6 +127,7 @@ class DetectSettings(Settings):
         None, description="Where a network runs, for example cpu or cuda; empty: a GPU if there is one."
     )
     workers: int = Field(0, ge=0, description="Processes; 0: one per core.")
+    scheduler: Scheduler = None
     overwrite: bool = Field(False, description="Replace results of other settings or inputs.")
 
     @model_validator(mode="after")

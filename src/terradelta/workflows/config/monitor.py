@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from terradelta.urban.defaults import MEMORY, STRIDE, THRESHOLD, Precision, Tiling
-from terradelta.workflows.config.base import Bytes, Date, Settings, Written, split_list
+from terradelta.workflows.config.base import Bytes, Date, Scheduler, Settings, Written, split_list
 
 __all__ = ["MonitorSettings", "Video", "split_points"]
 
@@ -117,6 +117,7 @@ class MonitorSettings(Settings):
         ge=2**28,
         description="Memory to stay within.",
     )
+    scheduler: Scheduler = None
     overwrite: bool = Field(False, description="Replace results of other settings, networks or inputs.")
 
     @model_validator(mode="after")

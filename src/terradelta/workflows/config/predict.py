@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from terradelta.workflows.config.base import Bytes, Names, Settings, Written
+from terradelta.workflows.config.base import Bytes, Names, Scheduler, Settings, Written
 
 __all__ = ["Moment", "PredictSettings", "parse_moment"]
 
@@ -94,4 +94,5 @@ class PredictSettings(Settings):
         description="Numbers of the network's convolutions; bfloat16 is faster where the processor or GPU "
         "has it built in, and changes values a little.",
     )
+    scheduler: Scheduler = None
     overwrite: bool = Field(False, description="Replace results of other settings or inputs.")

@@ -11,12 +11,10 @@ from terradelta.urban.defaults import Precision
 from terradelta.workflows.config.base import Bounds, Names, Settings, Written, split_list
 
 __all__ = [
-    "BuildSettings",
     "CompareSettings",
     "DemoSettings",
     "EvaluateSettings",
     "ExportSettings",
-    "ImportSettings",
     "InfoSettings",
 ]
 
@@ -25,38 +23,6 @@ class InfoSettings(Settings):
     """Show what a cube holds."""
 
     cube: Path = Field(description="Cube to read.")
-
-
-class _SourceSettings(Settings):
-    pattern: str = Field("", description="Only files whose names match, e.g. 'T137-292324-IW2*'.")
-    sidecar: Path | None = Field(
-        None, description="YAML that says what names and tags cannot; empty: terradelta.yaml in the folder."
-    )
-    skip_damaged: bool = Field(False, description="Go on without acquisitions that cannot be read.")
-    record: int | None = Field(
-        None, ge=1, description="Which record of a TFRecord file, from 1; empty: the only one."
-    )
-
-
-class BuildSettings(_SourceSettings):
-    """Make a new cube from a folder of rasters."""
-
-    source: Path = Field(description="Folder of GeoTIFF or NetCDF files, or a TFRecord file.")
-    cube: Path = Field(description="Cube to create, or to go on with.")
-    crs: str | None = Field(None, description="CRS of the cube; empty: that of the data.")
-    resolution: float | None = Field(
-        None, gt=0, description="Pixel size in units of the CRS; empty: the data's."
-    )
-    bounds: Bounds = Field(
-        [], description="West, south, east, north in the cube's CRS; empty: all of the data."
-    )
-
-
-class ImportSettings(_SourceSettings):
-    """Put more acquisitions, static layers or weather into a cube."""
-
-    cube: Path = Field(description="Cube to add to.")
-    source: Path = Field(description="Folder of GeoTIFF or NetCDF files, or a TFRecord file.")
 
 
 class DemoSettings(Settings):

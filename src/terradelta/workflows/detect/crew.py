@@ -9,19 +9,21 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from terradelta.errors import TerradeltaError
+from terradelta.tasks import mapped
 from terradelta.workflows.config import DetectSettings
 from terradelta.workflows.detect.series import OrbitSeries, orbit_series
 
@@ -60,15 +62,19 @@ class Crew(AbstractContextManager["Crew"]):
         Where other processes find the cube; None keeps everything in this one.
     workers : int
         Number of processes.
+    executor : Executor, optional
+        Who runs the tasks instead; it opens the cube by its path.
     """
 
-    def __init__(self, context: Context, cube: Path | None, workers: int) -> None:
-        self._context = context
+    def __init__(
+        self, context: Context, cube: Path | None, workers: int, executor: Executor | None = None
+    ) -> None:
+        self._context, self._cube, self._executor = context, cube, executor
         self._pool: ProcessPoolExecutor | None = None
         self._ahead = 2 * workers
         # threads on matrices as small as these spend their time waiting for each other
         self._limits = threadpool_limits(limits=1, user_api="blas")
-        if cube is not None and workers > 1:
+        if executor is None and cube is not None and workers > 1:
             processes = multiprocessing.get_context("spawn")
             self._life, self._lifeline = processes.Pipe(duplex=False)
             self._pool = ProcessPoolExecutor(
@@ -112,9 +118,11 @@ class Crew(AbstractContextManager["Crew"]):
         TerradeltaError
             From a task, or if a process was killed from outside.
         """
+        if self._executor is not None and self._cube is not None:
+            yield from mapped(self._executor, _Elsewhere(task, self._cube, self._context.settings), items)
+            return
         if self._pool is None:
-            for item in items:
-                yield item, task(self._context, item)
+            yield from mapped(None, partial(task, self._context), items)
             return
         pending: dict[Future[Result], Item] = {}
         try:
@@ -130,6 +138,24 @@ class Crew(AbstractContextManager["Crew"]):
                 "a worker process was killed, perhaps for want of memory; "
                 "run the same command again with a smaller memory or workers"
             ) from None
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """A task on another machine, which opens the cube once."""
+
+    task: Callable[[Context, Any], Any]
+    cube: Path
+    settings: DetectSettings
+
+    @cached_property
+    def _context(self) -> Context:
+        from terradelta.cube import open_cube
+
+        return Context.of(open_cube(self.cube), self.settings)
+
+    def __call__(self, item: Any) -> Any:
+        return self.task(self._context, item)
 
 
 def _finished(pending: dict[Future[Result], Item]) -> Iterator[tuple[Item, Result]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["changed_keys", "is_complete", "plan_of", "provenance"]
 
-_WHERE = {"cube", "out", "overwrite"}
+_WHERE = {"cube", "out", "overwrite", "scheduler"}
 _HOW = {"workers", "memory", "device"}
 _SUMMARY = "summary.json"
 

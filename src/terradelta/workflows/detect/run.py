@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import xarray as xr
 
 from terradelta.cube import geobox_of, open_cube
+from terradelta.cube.location import path_of
 from terradelta.expected.scene import SceneState
 from terradelta.expected.scene_nodes import SceneStates, pack, pool, unpack
 from terradelta.types import FloatArray, PathType
@@ -33,6 +35,7 @@ from terradelta.workflows.detect.tasks import (
     fit_node,
     sample_node,
 )
+from terradelta.workflows.executing import executing
 from terradelta.workflows.progress import Progress, no_progress
 
 __all__ = ["detect", "run_detect"]
@@ -79,8 +82,8 @@ def detect(cube: PathType | xr.DataTree, **settings: Any) -> dict[str, xr.Datase
     where = tree.encoding.get("source", "") if isinstance(cube, xr.DataTree) else cube
     chosen = load_settings(DetectSettings, given={"cube": where, "out": "", "workers": 1, **settings})
     context = _context(tree, chosen)
-    with Store(None, plan_of(chosen, context.series)) as store:
-        return _Job.of(tree, context, store).run(no_progress)
+    with Store(None, plan_of(chosen, context.series)) as store, executing(chosen.scheduler, reads=[chosen.cube]) as executor:
+        return _Job.of(tree, context, store, executor).run(no_progress)
 
 
 def run_detect(settings: DetectSettings, progress: Progress = no_progress) -> Path:
@@ -106,6 +109,8 @@ def run_detect(settings: DetectSettings, progress: Progress = no_progress) -> Pa
         If results of other settings or inputs are there and `overwrite` is not set.
     LockedError
         If another process works in the output folder.
+    UnavailableError
+        If a scheduler was told and does not answer.
     CubeError, InputError, StorageError
         If the cube cannot be used, the memory does not suffice, or the folder cannot be written.
     """
@@ -115,7 +120,8 @@ def run_detect(settings: DetectSettings, progress: Progress = no_progress) -> Pa
     if not settings.overwrite and is_complete(settings.out, plan):
         return settings.out
     with Store(settings.out, plan, overwrite=settings.overwrite) as store:
-        results = _Job.of(tree, context, store).run(progress)
+        with executing(settings.scheduler, reads=[settings.cube, settings.out]) as executor:
+            results = _Job.of(tree, context, store, executor).run(progress)
         _write(results, settings, plan, progress)
         store.remove()
     return settings.out
@@ -154,22 +160,24 @@ class _Job:
     tree: xr.DataTree
     context: Context
     store: Store
+    executor: Executor | None
     workers: int
     block: int
 
     @classmethod
-    def of(cls, tree: xr.DataTree, context: Context, store: Store) -> _Job:
+    def of(cls, tree: xr.DataTree, context: Context, store: Store, executor: Executor | None) -> _Job:
         series = list(context.series.values())
         images, bands = max(len(one) for one in series), max(one.bands for one in series)
         most = most_workers(context.settings, series[0].size) if tree.encoding.get("source") else 1
         workers, block = choose(context.settings, series[0].size, images, bands, most=most, block=store.block)
         if store.block is None:
             store.decide(block)
-        return cls(tree, context, store, workers, block)
+        return cls(tree, context, store, executor, workers, block)
 
     def run(self, progress: Progress) -> dict[str, xr.Dataset]:
-        source = self.tree.encoding.get("source")
-        with Crew(self.context, Path(source) if source else None, self.workers) as crew:
+        here = self.executor is None and not self.tree.encoding.get("source")
+        cube = None if here else path_of(self.tree)
+        with Crew(self.context, cube, self.workers, self.executor) as crew:
             series = self.context.series.values()
             found = {one.name: self._orbit(crew, one, progress) for one in series}
         return {"combined": combine(found), **found}
@@ -199,7 +207,7 @@ class _Job:
         model = load_model(self.context.settings)
         folder = self.store.folder(series.name)
         place = None if folder is None else folder / _EXPECTED
-        return expect_all(model, self.tree, series, self.context.settings, place, progress)
+        return expect_all(model, self.tree, series, self.context.settings, place, progress, self.executor)
 
     def _states(self, crew: Crew, series: OrbitSeries, progress: Progress) -> SceneStates:
         nodes = Nodes(series.size, self.context.settings.neighbourhood)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -107,9 +108,10 @@ def fingerprint(run: Path) -> str:
 def load_model(settings: DetectSettings) -> ExpectedImage:
     """Read the model of method expected."""
     from terradelta.expected import ExpectedImage
-    from terradelta.workflows.predict.run import device_of
+    from terradelta.learning.devices import device_of
 
-    return ExpectedImage.from_pretrained(_folder(settings.model), device_of(settings.device))
+    device = device_of(settings.device) if settings.scheduler is None else "cpu"
+    return ExpectedImage.from_pretrained(_folder(settings.model), device)
 
 
 class SeenBlock(NamedTuple):
@@ -154,6 +156,7 @@ def expect_all(
     settings: DetectSettings,
     folder: Path | None,
     progress: Progress,
+    executor: Executor | None = None,
 ) -> Seen:
     """Predict every target of an orbit, each as a whole and blended; on disk where there is a folder.
 
@@ -171,6 +174,8 @@ def expect_all(
         Where predictions are kept until the run is done; None keeps them in memory.
     progress : callable
         See `show_progress`.
+    executor : Executor, optional
+        Who computes; by default this process.
 
     Returns
     -------
@@ -183,7 +188,7 @@ def expect_all(
     found: dict[int, xr.Dataset | Path] = {}
     with progress(f"{series.name}: expected images", len(series.targets)) as advance:
         for target in series.targets:
-            store = None if folder is None else folder / f"{target}.zarr"
+            store = None if folder is None else folder.absolute() / f"{target}.zarr"
             seen = predict(
                 model,
                 source,
@@ -192,6 +197,8 @@ def expect_all(
                 memory=settings.memory,
                 neighbourhood=settings.neighbourhood,
                 store=store,
+                executor=executor,
+                device=settings.device,
             )
             found[target] = seen if store is None else store
             advance(1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "day_after", "plan_of"]
 
-_WHERE = {"cube", "out", "overwrite", "weights"}
+_WHERE = {"cube", "out", "overwrite", "scheduler", "weights"}
 _HOW = {"memory", "device"}
 _SUMMARY = "summary.json"
 

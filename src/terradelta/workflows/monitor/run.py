@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import xarray as xr
 from terradelta.cube import open_cube
 from terradelta.errors import InputError
 from terradelta.workflows.config import MonitorSettings
+from terradelta.workflows.executing import executing
 from terradelta.workflows.monitor.extras import Extras, require_points, require_video
 from terradelta.workflows.monitor.plan import Plan, day_after, plan_of
 from terradelta.workflows.progress import Progress, no_progress
@@ -52,6 +54,8 @@ def run_monitor(settings: MonitorSettings, progress: Progress = no_progress) -> 
         If results of other settings, networks or of another cube are there and `overwrite` is not set.
     LockedError
         If another process works in the output folder.
+    UnavailableError
+        If a scheduler was told and does not answer.
     CubeError, InputError, StorageError
         If the cube or a network cannot be used, a package is missing, the memory does not suffice, or the
         folder cannot be written.
@@ -65,7 +69,8 @@ def run_monitor(settings: MonitorSettings, progress: Progress = no_progress) -> 
     require_points(settings, tree)
     plan = plan_of(settings, nets, tree)
     plan.require_same_settings()
-    maps = _window_maps(tree, nets, settings, progress)
+    with executing(settings.scheduler, reads=[settings.cube]) as executor:
+        maps = _window_maps(tree, nets, settings, progress, executor)
     mark = _fingerprint(settings.out / WINDOWS)
     if not plan.is_complete(mark):
         _write(Extras(settings, tree, maps["mean"], _title(settings), progress), maps, plan, mark)
@@ -88,7 +93,11 @@ def _require_era(tree: xr.DataTree, era: Era) -> None:
 
 
 def _window_maps(
-    tree: xr.DataTree, nets: Sequence[ERCNN], settings: MonitorSettings, progress: Progress
+    tree: xr.DataTree,
+    nets: Sequence[ERCNN],
+    settings: MonitorSettings,
+    progress: Progress,
+    executor: Executor | None,
 ) -> xr.Dataset:
     """Bring the window maps up to date; their mean is the statistic that products are made of."""
     from terradelta.urban import monitor, open_maps
@@ -113,6 +122,7 @@ def _window_maps(
         store=store,
         overwrite=settings.overwrite,
         progress=progress,
+        executor=executor,
     )
     return open_maps(store).assign(mean=chosen)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +15,9 @@ import xarray as xr
 
 from terradelta.cube import open_cube
 from terradelta.cube.files import storage_errors
-from terradelta.errors import InputError
 from terradelta.workflows.config import PredictSettings
 from terradelta.workflows.detect.plan import is_complete
+from terradelta.workflows.executing import executing
 from terradelta.workflows.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ __all__ = ["CASES", "DIFFERENCE", "EXPECTED", "run_predict"]
 EXPECTED, DIFFERENCE, CASES = "expected.zarr", "difference.zarr", "what-if"
 """Zarr stores in the output folder, and the folder of those of changed conditions."""
 
-_WHERE = {"run", "cube", "out", "overwrite"}
+_WHERE = {"run", "cube", "out", "overwrite", "scheduler"}
 _HOW = {"memory", "device"}
 _GDAL_SHARE, _GDAL_LEAST = 8, 32 * 2**20
 
@@ -58,41 +59,26 @@ def run_predict(settings: PredictSettings, progress: Progress = no_progress) -> 
         If results of other settings, of another model or cube are there and `overwrite` is not set.
     LockedError
         If another process works in the output folder.
+    UnavailableError
+        If a scheduler was told and does not answer.
     CubeError, InputError, StorageError
         If the cube or the model cannot be used, the memory does not suffice, or the folder cannot be written.
     """
     from terradelta.expected import ExpectedImage
     from terradelta.expected.prediction.scenarios import cases_of, require_told
+    from terradelta.learning.devices import device_of
 
-    model = ExpectedImage.from_pretrained(
-        settings.run, device_of(settings.device), precision=settings.precision
-    )
+    device = device_of(settings.device) if settings.scheduler is None else "cpu"
+    model = ExpectedImage.from_pretrained(settings.run, device, precision=settings.precision)
     if settings.what_if:
         require_told(model, cases_of(settings.what_if))
     job = _Job(settings, model, open_cube(settings.cube), progress)
     if not settings.overwrite and is_complete(settings.out, job.plan):
         return settings.out
-    job.run()
+    with executing(settings.scheduler, reads=[settings.cube]) as executor:
+        seen, cases = job.predict(executor)
+    job.write(seen, cases)
     return settings.out
-
-
-def device_of(name: str | None) -> str:
-    """Choose where a network runs: as told, or a GPU if there is one.
-
-    Raises
-    ------
-    InputError
-        If it is not here.
-    """
-    import torch
-
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError):
-        raise InputError(f"device is {name!r}, which is not here; choose cpu, or cuda with a GPU") from None
-    return name
 
 
 @dataclass(frozen=True)
@@ -138,15 +124,27 @@ class _Job:
     def _title(self) -> str:
         return f"{self.settings.cube.stem} on {self.plan['acquisitions'][-1]['time'][:10]}"
 
-    def run(self) -> None:
-        """Predict, compare, write."""
+    def predict(self, executor: Executor | None) -> tuple[xr.Dataset, xr.Dataset | None]:
+        """Expect the acquisition, also under changed conditions where this is asked for."""
+        from terradelta.expected import predict, what_if
+
+        told, store = self.settings, self.settings.out
+        names = ("block", "overlap", "memory", "overwrite", "same_orbit", "neighbourhood", "device")
+        how: dict[str, Any] = {name: getattr(told, name) for name in names}
+        how |= {"progress": self.progress, "executor": executor}
+        seen = predict(self.model, told.cube, told.time, store=store / EXPECTED, **how)
+        if not told.what_if:
+            return seen, None
+        how |= {"rain": told.rain, "original": seen, "store": store / CASES}
+        return seen, what_if(self.model, told.cube, told.time, told.what_if, **how)
+
+    def write(self, seen: xr.Dataset, cases: xr.Dataset | None) -> None:
+        """Compare with what was seen, and write the products."""
         import rasterio
 
         from terradelta.expected.differences.difference import difference
         from terradelta.products import write
 
-        seen = self._predicted()
-        cases = self._cases(seen)
         compared = difference(self.tree, seen).drop_vars("strength", errors="ignore")
         cache = max(self.settings.memory // _GDAL_SHARE, _GDAL_LEAST)
         with self.progress("writing products", 1) as advance, rasterio.Env(GDAL_CACHEMAX=cache):
@@ -159,37 +157,6 @@ class _Job:
                 add=_Pictures(seen, compared, cases, self._title),
             )
             advance(1)
-
-    def _predicted(self) -> xr.Dataset:
-        from terradelta.expected import predict
-
-        return predict(
-            self.model,
-            self.settings.cube,
-            self.settings.time,
-            store=self.settings.out / EXPECTED,
-            **self._how(),
-        )
-
-    def _how(self) -> dict[str, Any]:
-        names = ("block", "overlap", "memory", "overwrite", "same_orbit", "neighbourhood")
-        return {**{name: getattr(self.settings, name) for name in names}, "progress": self.progress}
-
-    def _cases(self, seen: xr.Dataset) -> xr.Dataset | None:
-        from terradelta.expected import what_if
-
-        if not self.settings.what_if:
-            return None
-        return what_if(
-            self.model,
-            self.settings.cube,
-            self.settings.time,
-            self.settings.what_if,
-            rain=self.settings.rain,
-            original=seen,
-            store=self.settings.out / CASES,
-            **self._how(),
-        )
 
     def _provenance(self) -> Provenance:
         from terradelta.products import Provenance
