@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -109,8 +110,6 @@ class Jobs:
         store, tile = self._store(), self._told.tile
 
         def progress(label: str, total: int) -> Any:
-            from contextlib import nullcontext
-
             steps.append(total)
             return nullcontext(lambda _: None)
 
@@ -166,12 +165,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     told = parser.parse_args()
     torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = [cost(told.repeats)]
+    show(cost(told.repeats))
     with tempfile.TemporaryDirectory() as folder:
         jobs = Jobs(told, Path(folder))
-        rows += [compared(jobs, name, told.repeats) for name in ("monitor", "predict")]
-    for row in rows:
-        print(json.dumps({key: round(v, 3) if isinstance(v, float) else v for key, v in row.items()}))
+        for name in ("monitor", "predict"):
+            show(compared(jobs, name, told.repeats))
+
+
+def show(row: dict[str, Any]) -> None:
+    """Print figures as a line of JSON."""
+    short = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
+    print(json.dumps(short), flush=True)
 
 
 if __name__ == "__main__":

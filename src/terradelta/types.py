@@ -87,14 +87,15 @@ class Period(NamedTuple):
         """
         first, slash, last = (part.strip() for part in text.partition("/"))
         start = _moment(first)
+        end: np.datetime64
         if last in ("", "..") and slash:
             end = np.datetime64((now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None), "s")
         else:
             end = _moment(last or first) + 1
-        start, end = start.astype("datetime64[ns]"), end.astype("datetime64[ns]")
-        if not start < end:
+        period = cls(start.astype("datetime64[ns]"), end.astype("datetime64[ns]"))
+        if not period.start < period.end:
             raise ValueError(f"it ends ({last or 'now'}) before it starts ({first}); exchange the two")
-        return cls(start, end)
+        return period
 
 
 def _moment(text: str) -> np.datetime64:

@@ -100,6 +100,7 @@ def radar(rng: np.random.Generator, grid: GeoBox, date: int) -> SarAcquisition:
         bands=("VV", "VH"), backscatter=values, orbit_direction=("ascending", "")[date % 2],
         relative_orbit=80 + date % 2, platform="S1A", incidence_angle=float(np.float32(38.7 + date / 3)),
         heading=np.nan if date == 1 else -166.1, source_id=f"S1A 'quoted' {date}",
+        radiometry=("gamma0-rtc", "")[date % 2], estimated=("", "incidence_angle")[date % 2],
     )  # fmt: skip
 
 
@@ -594,9 +595,7 @@ def test_table_of_changes_comes_back(url: str, tmp_path: Path) -> None:
 def test_older_tables_are_brought_up(server: Server, name: str, url: str, tmp_path: Path) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER TABLE terradelta.places DROP COLUMN truth")
-        connection.execute(
-            "ALTER TABLE terradelta.acquisitions DROP COLUMN radiometry"
-        )
+        connection.execute("ALTER TABLE terradelta.acquisitions DROP COLUMN radiometry")
         connection.execute("UPDATE terradelta.about SET version = 1")
     with Database(url, write=True) as database:
         with pytest.raises(SourceError, match=r"version 1, .* needs 3; .*terradelta database create"):

@@ -35,7 +35,7 @@ def cog(values: np.ndarray, grid: GeoBox, nodata: float | None = None) -> bytes:
     with MemoryFile() as memory:
         with memory.open(
             driver="COG", height=grid.shape[0], width=grid.shape[1], count=1, dtype=values.dtype,
-            crs=str(grid.crs), transform=grid.affine, nodata=nodata, blocksize=128, compress="deflate",
+            crs=str(grid.crs), transform=grid.affine, nodata=nodata, blocksize=128 if max(grid.shape) < 512 else 512, compress="deflate",
             overviews="none",
         ) as file:  # fmt: skip
             file.write(values, 1)
@@ -367,7 +367,7 @@ def synthetic(grid: GeoBox, *, dates: int = 2, seed: int = 1) -> Holdings:
         for name in S2_BANDS:
             bands[name][:3, :5] = 0
         when = str(np.datetime64("2020-06-02T10:53:31") + np.timedelta64(6 * day, "D"))
-        held.add(s2_item(f"{when}Z", clouds=10.0 + 40 * day), grid, bands)
+        held.add(s2_item(f"{when}Z", clouds=(10.0 + 40 * day) % 100), grid, bands)
     held.add(
         _layer("cop-dem-glo-30", "2021-04-22"), grid, {"data": chance.normal(90, 20, grid.shape).astype("f4")}
     )

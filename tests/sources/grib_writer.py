@@ -27,8 +27,8 @@ def _ibm(value: float) -> tuple[bytes, float]:
 
 
 def message(
-    values: Any, latitudes: Any, longitudes: Any, parameter: int, reference: str, *, hours: tuple[int, int] = (0, 0),
-    table: int = 128,
+    values: Any, latitudes: Any, longitudes: Any, parameter: int, reference: str, *,
+    hours: tuple[int, int] = (0, 0), table: int = 128,
 ) -> bytes:  # fmt: skip
     """One field of ECMWF on a regular grid; NaN = missing; `hours` of an amount from the reference on."""
     flat = np.asarray(values, float).ravel()

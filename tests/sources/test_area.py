@@ -318,6 +318,13 @@ def test_own_crs_and_degrees():
         choose_grid(read_area("179,-17,-179,-16"), crs="EPSG:4326", resolution=0.01)
 
 
+def test_area_too_wide_for_a_zone_is_refused():
+    with pytest.raises(SourceError, match="the area is 340 degrees wide, too wide for a UTM zone; give crs"):
+        choose_grid(read_area("-170,-60,170,60"))
+    grid, _ = choose_grid(read_area("-170,-60,170,60"), crs="EPSG:6933", resolution=1000)
+    assert grid.shape[1] > 30_000
+
+
 def test_tiny_area_is_one_pixel():
     grid, _ = choose_grid(read_area("5.5,50.6,5.500001,50.600001"), resolution=1000)
     assert tuple(grid.shape) == (1, 1)

@@ -438,6 +438,14 @@ def _failures(folder: Path) -> tuple[str, ...]:
         return (str(error),)
 
 
+def test_zeros_around_processed_images_are_no_data(tmp_path: Path, write_tif: Any, speckle: Any) -> None:
+    values = speckle()
+    values[:, :4] = 0
+    write_tif(tmp_path / "S1A__IW___A_20210809T173953_VV_gamma0-rtc.tif", values)
+    image = next(iter(scan(tmp_path).acquisitions())).backscatter.compute()[0]
+    np.testing.assert_array_equal(image, np.where(values == 0, np.nan, values))
+
+
 def test_products_without_images_are_mentioned(
     tmp_path: Path, dn: np.ndarray, write_tif: Any, speckle: Any
 ) -> None:

@@ -183,8 +183,8 @@ def test_versions_of_one_time_fill_each_other(tmp_path: Path):
     early[:30] = np.nan
     both = xr.Dataset(
         {"t2m": (("valid_time", "expver", *DIMS[1:]), np.stack([final, early], axis=1), {"units": "K"})},
-        coords={"valid_time": times, "expver": [1, 5], "latitude": LATITUDES, "longitude": LONGITUDES, "number": 0},
-    )  # fmt: skip
+        coords={"valid_time": times, "expver": [1, 5], "latitude": LATITUDES, "longitude": LONGITUDES},
+    ).assign_coords(number=0)
     both.to_netcdf(tmp_path / "mix.nc")
     expected = np.where(np.isnan(final), early, final)[24:].mean(axis=0) - 273.15
     assert np.allclose(read_weather(tmp_path / "mix.nc").temperature[1], expected, atol=1e-4)
@@ -292,7 +292,7 @@ def test_amounts_of_one_source_and_rates_of_another_fill_each_other(tmp_path: Pa
     weather = read_weather([tmp_path / "a.csv", tmp_path / "b.csv"])
     assert weather.precipitation.values.tolist() == [1, 2, 3]
     (tmp_path / "c.csv").write_text("day,prcp (mm)\n2020-01-02,2\n2020-01-02,3\n")
-    with pytest.raises(SourceError, match="2020-01-02.* twice"):
+    with pytest.raises(SourceError, match=r"2020-01-02.* twice"):
         read_weather(tmp_path / "c.csv")
 
 

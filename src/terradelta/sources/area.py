@@ -33,6 +33,7 @@ _NUMBER = r"\s*[-+]?\d+(?:\.\d*)?\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4))
 _LONGEST_SIDE = 2**31
 _COARSEST_DEGREES = 0.1
+_WIDEST_DEGREES = 60.0
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,8 @@ def choose_grid(
     Raises
     ------
     SourceError
-        An unknown CRS or one that cannot hold the area, or a resolution that does not suit it.
+        An unknown CRS or one that cannot hold the area, a resolution that does not suit it, or an area more
+        than 60 degrees wide and no `crs`.
 
     Examples
     --------
@@ -180,6 +182,7 @@ def choose_grid(
     notes: tuple[str, ...] = ()
     if crs is None:
         crs, notes = zone_of(whole.centroid.x, whole.centroid.y)
+        _check_width(whole, polar=bool(notes))
         notes += note_zones(whole, crs)
     system = known_crs(crs)
     _check_resolution(system, crs, resolution)
@@ -196,6 +199,15 @@ def choose_grid(
             f"resolution coarser than {resolution:g}"
         )
     return grid, (*notes, *note_distortion(whole, system))
+
+
+def _check_width(whole: Any, *, polar: bool) -> None:
+    """Refuse an area over which a UTM zone would fold."""
+    west, _, east, _ = whole.bounds
+    if not polar and east - west > _WIDEST_DEGREES:
+        raise SourceError(
+            f"the area is {east - west:g} degrees wide, too wide for a UTM zone; give crs, or a smaller area"
+        )
 
 
 def _check_resolution(system: CRS, crs: str, resolution: float) -> None:

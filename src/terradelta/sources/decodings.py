@@ -84,9 +84,7 @@ def optical_decoding(raw: RawLayer, info: NameInfo, settings: FileSettings, time
     return replace(decoding, zero_is_nodata=True)
 
 
-def _landsat_decoding(
-    raw: RawLayer, info: NameInfo, settings: FileSettings, decoding: Decoding
-) -> Decoding:
+def _landsat_decoding(raw: RawLayer, info: NameInfo, settings: FileSettings, decoding: Decoding) -> Decoding:
     """Level 2 by its rule; 8 bit numbers of level 1 as a share of their range, as the networks read them."""
     decoding = replace(decoding, zero_is_nodata=True)
     if raw.scaled or settings.scale is not None:

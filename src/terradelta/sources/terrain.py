@@ -32,6 +32,7 @@ __all__ = ["layer_from_file"]
 _COMPANIONS = re.compile(r"_(EDM|FLM|HEM|WBM|ACM|InputQuality)$")
 _VOIDS = (-32768.0, -32767.0, -9999.0)
 _HEIGHTS = (-500.0, 9000.0)
+_FROM_180 = "+proj=longlat +datum=WGS84 +pm=180 +no_defs"
 _METRES = ("", "m", "metre", "metres", "meter", "meters")
 
 
@@ -107,7 +108,7 @@ def layer_from_file(
     """
     path = Path(path)
     tiles = [_tile(file, name, categorical) for file in _files(path)]
-    near = [tile for tile in tiles if _touches(tile.grid, grid)]
+    near = [_seen_from(tile, grid) for tile in tiles if _touches(tile.grid, grid)]
     if not near:
         raise SourceError(f"{path.name}: covers {_box(tiles)}, not the cube; take files of this place")
     kinds = {tile.categorical for tile in near}
@@ -190,6 +191,16 @@ def _touches(tile: GeoBox, grid: GeoBox) -> bool:
     return bool(across and box.bottom <= north and south <= box.top)
 
 
+def _seen_from(tile: Layer, grid: GeoBox) -> Layer:
+    """Count longitudes from the antimeridian on where the grid crosses it, so that they do not jump."""
+    west, _, east, _ = extent_of(grid)
+    if -180 <= west <= east <= 180 or tile.grid.crs != "EPSG:4326":
+        return tile
+    turned = (tile.grid.affine.c - 180 + 180) % 360 - 180
+    affine = Affine.translation(turned - tile.grid.affine.c, 0) @ tile.grid.affine
+    return replace(tile, grid=GeoBox(tile.grid.shape, affine, _FROM_180))
+
+
 def _box(tiles: Iterable[Layer]) -> str:
     boxes = [tile.grid.geographic_extent.boundingbox for tile in tiles]
     west, south = min(box.left for box in boxes), min(box.bottom for box in boxes)
@@ -201,19 +212,12 @@ def _sheets(tiles: Sequence[Layer]) -> tuple[_Sheet, ...]:
     """Lay tiles of one lattice side by side, so that no seam is left between them."""
     groups: list[list[Layer]] = []
     for tile in tiles:
-        group = next((one for one in groups if _continues(one[0].grid, tile.grid)), None)
+        group = next((one for one in groups if shift_between(one[0].grid, tile.grid) is not None), None)
         if group is None:
             groups.append([tile])
         else:
             group.append(tile)
     return tuple(_sheet(group) for group in groups)
-
-
-def _continues(one: GeoBox, other: GeoBox) -> bool:
-    """Whether two tiles lie on one lattice, and not on the two sides of the antimeridian."""
-    crs = require_crs(one)
-    far = crs.geographic and abs(one.affine.c - other.affine.c) > 180
-    return not far and shift_between(one, other) is not None
 
 
 def _sheet(tiles: Sequence[Layer]) -> _Sheet:

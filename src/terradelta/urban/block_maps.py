@@ -109,7 +109,7 @@ class BlockMaps:
         """
         return 0 if first >= len(self.windows) else self.windows[-1].stop - self.windows[first].start
 
-    def bytes_per_pixel(self, stride: int, most: int) -> int:
+    def bytes_per_pixel(self, stride: int, most: int, device: str) -> int:
         """Estimate the need of a pixel from the settings alone, so that blocks stay as a cube grows.
 
         Parameters
@@ -118,8 +118,10 @@ class BlockMaps:
             Observations from window to window.
         most : int
             Observations of a window at most.
+        device : str
+            Where it is needed.
         """
         era = self.stack.era
         active = -(-min(most, int(era.window // era.step) + 1) // stride)
-        runner = WindowRunner(self.nets, device=self.device or "cpu", precision=self.precision)
+        runner = WindowRunner(self.nets, device=device, precision=self.precision)
         return runner.bytes_per_pixel(active) + 24 * self.stack.channels + 24 * len(self.nets) + 64

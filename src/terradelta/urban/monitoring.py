@@ -147,14 +147,15 @@ def monitor(
     check_choice("tiling", tiling, TILINGS)
     stride = whole("stride", stride, 1)
     zone, wanted = tile_of(tile, dead_zone, tiling)
-    device = device_of(device) if executor is None else device
+    here = device_of(device) if executor is None else "cpu"  # machines of an executor choose for themselves
     if executor is not None or not isinstance(cube, xr.DataTree):
         cube = open_cube(path_of(cube))
     stack = stack_of(cube, together[0].era, together[0].branches, start, end)
     limits = limits_of(stack.era, fewest, most)
     windows = windows_of(stack.times, stack.era, stride, *limits, incomplete)
-    work = BlockMaps(stack, together, windows, device, precision)
-    cut = Cut(stack.size, wanted, zone, tiling, Budget(memory, work.bytes_per_pixel(stride, limits[1])))
+    work = BlockMaps(stack, together, windows, here if executor is None else device, precision)
+    need = work.bytes_per_pixel(stride, limits[1], here)
+    cut = Cut(stack.size, wanted, zone, tiling, Budget(memory, need))
     verify = _verifier(cube, stack, windows[-1].stop - 1, start, end)
     job = _Job(work, cut, cut.core(), geobox_of(cube), progress, executor, verify)
     if store is None:

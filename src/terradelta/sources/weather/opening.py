@@ -39,6 +39,8 @@ def weather_files(path: WeatherPath) -> list[tuple[str | Path, bool]]:
     if isinstance(path, Sequence) and not isinstance(path, str):
         return [file for one in path for file in weather_files(one)]
     if is_url(str(path)):
+        if "?" in str(path):
+            raise SourceError("the address of the weather has a query; only public stores are read")
         return [(str(path), True)]
     place = Path(path)
     if place.is_file() or is_zarr(place):

@@ -48,9 +48,9 @@ def is_grib(path: Path) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a raster with the units that its bands are stored in: GDAL would make °C of K and not say it."""
-    drivers = ["GRIB"] if is_grib(path) else None
+    driver = "GRIB" if is_grib(path) else None
     try:
-        with rasterio.Env(GRIB_NORMALIZE_UNITS="NO"), rasterio.open(path, driver=drivers) as source:
+        with rasterio.Env(GRIB_NORMALIZE_UNITS="NO"), rasterio.open(path, driver=driver) as source:
             yield source
     except RasterioError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:160]

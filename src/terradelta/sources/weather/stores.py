@@ -41,7 +41,7 @@ class Store:
     Attributes
     ----------
     path : str or pathlib.Path
-        Where it is; the query of an address may hold secrets and is never shown.
+        Where it is.
     """
 
     path: str | Path

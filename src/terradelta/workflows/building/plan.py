@@ -74,7 +74,7 @@ class BuildPlan:
     @property
     def fetched_bytes(self) -> int:
         """Bytes that are to be transferred, as far as the sources tell."""
-        return sum(one.nbytes for one in (*self.new, *self.new_layers))
+        return sum(one.nbytes for one in self.new) + sum(one.nbytes for one in self.new_layers)
 
     @property
     def cube_bytes(self) -> int:
@@ -127,7 +127,7 @@ def plan_build(
         manifest, tuple(key for one in found for key in one.asked),
         tuple(dict.fromkeys((*request.notes, *(line for one in found for line in one.notes), *notes))),
     )  # fmt: skip
-    if not (plan.offers or plan.layers):
+    if not plan.offers and not (plan.layers and query.products):
         raise SourceError(_nothing(request, sources))
     _require_one_kind(plan)
     return plan
@@ -181,7 +181,7 @@ def _same_pass(one: Offer, other: Offer) -> bool:
     return (
         one.group == other.group
         and one.flight.platform == other.flight.platform
-        and abs(one.time - other.time) < SAME_PASS
+        and bool(abs(one.time - other.time) < SAME_PASS)
     )
 
 

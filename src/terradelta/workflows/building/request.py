@@ -61,7 +61,7 @@ class Request:
         SourceError
             The outline or the grid cannot be used.
         """
-        area = read_area(settings.place)
+        area = read_area(str(settings.place))
         grid, notes = choose_grid(area, crs=settings.crs, resolution=settings.resolution or _RESOLUTION)
         plain = settings.model_dump(mode="json")
         asked = {name: plain[name] for name in _ASKED}
