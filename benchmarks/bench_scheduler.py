@@ -34,6 +34,7 @@ from terradelta.urban import ERCNN, monitor
 from terradelta.workflows.executing import executing
 
 MIB = 2**20
+JOBS = ("monitor", "predict")
 
 
 def started(workers: int) -> LocalCluster:
@@ -163,12 +164,13 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=80, help="tile of monitoring, dead zone included")
     parser.add_argument("--block", type=int, default=128, help="block of prediction")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
     told = parser.parse_args()
     torch.set_num_threads(1)
     show(cost(told.repeats))
     with tempfile.TemporaryDirectory() as folder:
         jobs = Jobs(told, Path(folder))
-        for name in ("monitor", "predict"):
+        for name in told.jobs:
             show(compared(jobs, name, told.repeats))
 
 

@@ -185,7 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
         name = path.rpartition("/")[2]
         if name not in _files(self.hosts):
             return self.answer(404)
-        return self.answer(307, Location=f"{self.hosts.addresses['store']}/{name}?{SIGNATURE}")
+        signed = f"{SIGNATURE}&Number={self.hosts.hits['archive']}-{threading.get_ident()}"
+        return self.answer(307, Location=f"{self.hosts.addresses['store']}/{name}?{signed}")
 
     def login_get(self, _: str, query: str) -> None:
         told = dict(parse_qsl(query))
@@ -198,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = path.lstrip("/")
         if self.headers.get("Authorization"):
             self.hosts.leaks.append(f"{self.headers['Authorization'].split()[0]} at the store")
-        if query != SIGNATURE:
+        if not query.startswith(SIGNATURE):
             return self.answer(403)
         data, faults = _files(self.hosts)[name], self.hosts.store_faults[name]
         wanted = self.headers.get("Range", f"bytes=0-{len(data) - 1}").partition("=")[2].split("-")
@@ -212,6 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
             data, last = data[: len(data) * 3 // 4], min(last, len(data) * 3 // 4 - 1)
             if first > last:
                 return self.answer(416)
+        if "Range" in self.headers and last > 0:
+            self.hosts.sent["ranges"] += last + 1 - first
         ranged = {"Content_Range": f"bytes {first}-{last}/{len(data)}"} if "Range" in self.headers else {}
         return self.answer(
             206 if ranged else 200, data[first : last + 1], whole=fault != "truncate",

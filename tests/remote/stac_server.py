@@ -35,8 +35,8 @@ def cog(values: np.ndarray, grid: GeoBox, nodata: float | None = None) -> bytes:
     with MemoryFile() as memory:
         with memory.open(
             driver="COG", height=grid.shape[0], width=grid.shape[1], count=1, dtype=values.dtype,
-            crs=str(grid.crs), transform=grid.affine, nodata=nodata, blocksize=128 if max(grid.shape) < 512 else 512, compress="deflate",
-            overviews="none",
+            crs=str(grid.crs), transform=grid.affine, nodata=nodata, compress="deflate",
+            overviews="none", blocksize=128 if max(grid.shape) < 512 else 512,
         ) as file:  # fmt: skip
             file.write(values, 1)
         return bytes(memory.read())
@@ -166,6 +166,11 @@ class StacServer:
         """
         with self._lock:
             self._faults.append(_Fault(kind, match, times, seconds))
+
+    def clear(self) -> None:
+        """Behave well again."""
+        with self._lock:
+            self._faults.clear()
 
     def _next_fault(self, path: str) -> _Fault | None:
         with self._lock:
@@ -317,14 +322,16 @@ def s2_item(when: str, tile: str = "31UDS", baseline: str = "02.12", clouds: flo
     """An item in the way of Planetary Computer."""
     stamp = re.sub(r"\D", "", when)[:14]
     take = f"{stamp[:8]}T{stamp[8:]}"
-    name = f"S2A_MSIL2A_{take}_N{baseline.replace('.', '')}_R051_T{tile}_{take}"
+    number = baseline.replace(".", "")
+    made = f"{when[:10]}T{number[:2]}:{number[2:]}:00Z"
+    name = f"S2A_MSIL2A_{take}_N{number}_R051_T{tile}_{stamp[:8]}T{number}00"
     return {
         "type": "Feature", "stac_version": "1.0.0", "collection": "sentinel-2-l2a",
-        "id": name.replace(f"_N{baseline.replace('.', '')}", ""), "assets": {},
+        "id": name.replace(f"_N{number}", ""), "assets": {},
         "properties": {
             "datetime": when, "platform": "Sentinel-2A", "eo:cloud_cover": clouds, "s2:mgrs_tile": tile,
             "s2:processing_baseline": baseline, "s2:product_uri": f"{name}.SAFE", "sat:relative_orbit": 51,
-            "sat:orbit_state": "descending", "s2:generation_time": when,
+            "sat:orbit_state": "descending", "s2:generation_time": made,
         },
     }  # fmt: skip
 
@@ -411,6 +418,7 @@ def opera_series(shared: Path, burst: str = "T137-292324-IW2", dates: int = 6) -
     with rasterio.open(folder / f"{burst}_VV.tif") as vv, rasterio.open(folder / f"{burst}_VH.tif") as vh:
         grid = GeoBox(vv.shape, vv.transform, str(vv.crs))
         for index in range(1, dates + 1):
+            platform = f"sentinel-{vv.tags(index)['satellite'][1:].lower()}"
             when = vv.descriptions[index - 1]
             stamp = str(np.datetime64(when.removesuffix("Z")))[:19]
             one = template | {"id": f"S1A_{stamp[:10].replace('-', '')}_{burst}_ASC"}
@@ -418,6 +426,6 @@ def opera_series(shared: Path, burst: str = "T137-292324-IW2", dates: int = 6) -
             held.add(
                 one, grid, planes, start_datetime=f"{stamp}Z", datetime=f"{stamp}Z",
                 **{"sat:relative_orbit": 137, "sat:absolute_orbit": 40000 + index, "sentinel:product_ids": [],
-                   "platform": f"sentinel-1{vv.tags(index)['satellite'][-1].lower()}", "sentinel:mgrs": "11SKT"},
+                   "platform": platform, "sentinel:mgrs": "11SKT"},
             )  # fmt: skip
     return held

@@ -99,7 +99,7 @@ def test_plain_catalogues_are_recognised_band_by_band(shared: Path):
     ("name", "flight"),
     [
         ("S1A_20200103_17RMJ_ASC.json", Flight("S1A", "ascending", 121)),
-        ("S1B_20161121_12SYJ_ASC.json", Flight("S1B", "ascending", 20)),
+        ("S1B_20161121_12SYJ_ASC.json", Flight("S1B", "ascending", 49)),
     ],
 )
 def test_real_radar_is_recognised(shared: Path, name: str, flight: Flight):
@@ -117,7 +117,7 @@ def test_real_radar_is_recognised(shared: Path, name: str, flight: Flight):
 
 def test_real_grd_is_refused(shared: Path):
     item = Item(real_item(shared, "S1A_IW_GRDH_1SDV_20210809T173953"))
-    assert "not calibrated; take an RTC product" in str(recognised(item))
+    assert "not calibrated on a map (GRD, SLC); take an RTC product" in str(recognised(item))
     assert item.flight.identity == ("S1A", 59, "ascending")
 
 

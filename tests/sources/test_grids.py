@@ -8,6 +8,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 from terradelta.errors import SourceError
 from terradelta.sources.describe import describe
@@ -15,6 +16,7 @@ from terradelta.sources.geotiff import read_headers
 from terradelta.sources.grids import propose_grid, shift_between
 from terradelta.sources.layers import Decoding
 from terradelta.sources.reading import decode, read_categories, read_measurement
+from terradelta.sources.resampling import positions
 from terradelta.sources.sidecar import Sidecar
 
 UTM = GeoBox((40, 50), Affine(30, 0, 500_000, 0, -30, 5_000_000), "EPSG:32631")
@@ -116,6 +118,75 @@ def test_blocks_of_a_warp_meet_without_seams(tmp_path: Path, write_tif, speckle,
     )  # fmt: skip
     assert np.isfinite(whole).mean() > 0.5
     assert np.allclose(whole, parts, rtol=1e-6, atol=0, equal_nan=True)
+
+
+FIJI = GeoBox((60, 90), Affine(2000, 0, 740_000, 0, -2000, 8_100_000), "EPSG:32760")
+"""Across the antimeridian at its 38th to 39th column."""
+
+POLE = GeoBox((50, 60), Affine(20_000, 0, 2_000_000 - 600_123, 0, -20_000, 2_000_000 + 500_321), "EPSG:5041")
+WORLDS = {
+    "tile in the west": GeoBox((100, 40), Affine(0.05, 0, 178, 0, -0.05, -15), "EPSG:4326"),
+    "tile in the east": GeoBox((100, 40), Affine(0.05, 0, -180, 0, -0.05, -15), "EPSG:4326"),
+    "from -180": GeoBox((180, 360), Affine(1, 0, -180, 0, -1, 90), "EPSG:4326"),
+    "from 0": GeoBox((180, 360), Affine(1, 0, 0, 0, -1, 90), "EPSG:4326"),
+    "across": GeoBox((100, 100), Affine(0.05, 0, 178, 0, -0.05, -15), "EPSG:4326"),
+    "mercator": GeoBox((400, 400), Affine(100_188, 0, -20_037_508, 0, -100_188, 20_037_508), "EPSG:3857"),
+}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("target", [FIJI, POLE], ids=["antimeridian", "pole"])
+def test_longitudes_that_jump_are_not_interpolated(name: str, target: GeoBox):
+    source = WORLDS[name]
+    row, column = np.meshgrid(*(np.arange(size) + 0.5 for size in target.shape), indexing="ij")
+    x, y = Transformer.from_crs(str(target.crs), str(source.crs), always_xy=True).transform(
+        *(target.affine @ (column, row))
+    )
+    if source.crs.geographic:
+        middle = source.affine.c + source.affine.a * source.shape[1] / 2
+        x = (x - middle + 180) % 360 - 180 + middle
+    expected = [axis - 0.5 for axis in (~source.affine @ (x, y))[::-1]]
+    found = positions(source, target)
+    near = np.abs(expected[1] - source.shape[1] / 2) < 180 / abs(source.affine.a) - 1
+    for axis, truth in zip(found, expected, strict=True):
+        off = np.abs(axis - truth)
+        assert (off[near] if source.crs.geographic else off).max() < 0.1
+
+
+@pytest.mark.parametrize("west", [-180.0, 0.0, 178.0])
+@pytest.mark.parametrize("middle", [180.0, 0.0])
+def test_pixels_on_both_sides_of_a_seam_of_longitudes(tmp_path: Path, write_tif, west: float, middle: float):
+    longitude = west + 0.25 + 0.5 * np.arange(720)
+    values = np.tile(100 + np.abs((longitude - middle + 180) % 360 - 180), (20, 1)).astype(np.float32)
+    path = write_tif(tmp_path / "dem.tif", values, left=west, top=-10, step=0.5, crs="EPSG:4326")
+    layer = layer_of(path, sensor="static")
+    zone = "EPSG:32760" if middle else "EPSG:32731"
+    x = Transformer.from_crs("EPSG:4326", zone, always_xy=True).transform(middle, -16)[0]
+    grid = GeoBox((40, 80), Affine(5000, 0, x - 200_000, 0, -5000, 8_300_000), zone)
+    back = Transformer.from_crs(zone, "EPSG:4326", always_xy=True)
+    column, row = np.meshgrid(np.arange(80) + 0.5, np.arange(40) + 0.5)
+    seen, _ = back.transform(*(grid.affine @ (column, row)))
+    truth = 100 + np.abs((seen - middle + 180) % 360 - 180)
+    assert np.abs(read_measurement(layer, grid) - truth).max() < 0.3
+    assert np.abs(read_categories(layer, grid) - truth).max() < 0.3
+    cube = GeoBox((10, 40), Affine(0.5, 0, middle - 10, 0, -0.5, -12), "EPSG:4326")
+    expected = 100 + np.abs(np.arange(40) * 0.5 + 0.25 - 10)
+    assert np.allclose(read_measurement(layer, cube), expected, atol=1e-4)
+
+
+def test_only_both_ends_of_the_world_are_read_across_the_antimeridian(tmp_path: Path, write_tif):
+    path = write_tif(
+        tmp_path / "dem.tif", np.ones((20, 720), np.float32), left=-180, top=-10, step=0.5, crs="EPSG:4326"
+    )
+    read: list[int] = []
+
+    def spy(layer, rows: slice, columns: slice):
+        read.append(columns.stop - columns.start)
+        return np.ones((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+
+    assert (read_measurement(layer_of(path, sensor="static"), FIJI, spy) == 1).all()
+    assert len(read) == 2
+    assert max(read) < 20
 
 
 def test_categories_are_never_mixed(tmp_path: Path, write_tif):

@@ -67,9 +67,17 @@ def shift_between(source: GeoBox, target: GeoBox) -> tuple[int, int] | None:
         if abs(second / first - 1) * size > _PIXEL:
             return None
     column, row = ~a @ (b.c, b.f)
+    if source.crs is not None and source.crs.geographic and _beyond_half_a_turn(source, target, column):
+        return None
     if abs(column - round(column)) > _PIXEL or abs(row - round(row)) > _PIXEL:
         return None
     return round(row), round(column)
+
+
+def _beyond_half_a_turn(source: GeoBox, target: GeoBox, column: float) -> bool:
+    """Whether the target reaches so far from the source's middle that longitudes there are counted anew."""
+    ends = column - source.shape[1] / 2, column + target.shape[1] - source.shape[1] / 2
+    return max(abs(end) for end in ends) * abs(source.affine.a) > 180 + abs(source.affine.a)
 
 
 def propose_grid(

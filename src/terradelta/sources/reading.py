@@ -15,7 +15,7 @@ from terradelta.sources import geotiff, netcdf
 from terradelta.sources.eopatch import arrays
 from terradelta.sources.grids import shift_between
 from terradelta.sources.layers import Decoding, Layer
-from terradelta.sources.resampling import bilinear, coarseness, nearest, positions, window_for
+from terradelta.sources.resampling import apart, bilinear, coarseness, nearest, positions, window_for
 from terradelta.sources.safe.layers import read_image
 
 __all__ = ["decode", "read_categories", "read_measurement", "read_mosaic", "read_stored"]
@@ -143,11 +143,14 @@ def read_measurement(layer: Layer, grid: GeoBox, read: StoredReader = read_store
         if stored is not None:
             result[place] = decode(stored, layer.decoding, layer.name)
         return result
-    at, ratio = positions(layer.grid, grid), coarseness(layer.grid, grid)
-    window = window_for(layer.grid.shape, at, (max(1.0, ratio[0]), max(1.0, ratio[1])))
-    if window is None:
-        return np.full(grid.shape, np.nan, dtype=np.float32)
-    return bilinear(decode(read(layer, *window), layer.decoding, layer.name), at, window, ratio)
+    ratio = coarseness(layer.grid, grid)
+    result = np.full(grid.shape, np.nan, dtype=np.float32)
+    for at in apart(layer.grid.shape, positions(layer.grid, grid)):
+        window = window_for(layer.grid.shape, at, (max(1.0, ratio[0]), max(1.0, ratio[1])))
+        if window is not None:
+            values = decode(read(layer, *window), layer.decoding, layer.name)
+            np.copyto(result, bilinear(values, at, window, ratio), where=np.isfinite(at[1]))
+    return result
 
 
 def read_categories(
@@ -162,9 +165,11 @@ def read_categories(
         if stored is not None:
             result[place] = stored
         return result
-    at = positions(layer.grid, grid)
-    window = window_for(layer.grid.shape, at, (1, 1))
-    return result if window is None else nearest(read(layer, *window), at, window, missing)
+    for at in apart(layer.grid.shape, positions(layer.grid, grid)):
+        window = window_for(layer.grid.shape, at, (1, 1))
+        if window is not None:
+            np.copyto(result, nearest(read(layer, *window), at, window, missing), where=np.isfinite(at[1]))
+    return result
 
 
 def read_mosaic(layers: Sequence[Layer], grid: GeoBox) -> NDArray[np.float32]:

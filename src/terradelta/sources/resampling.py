@@ -19,6 +19,7 @@ from terradelta.sources.grids import require_crs
 __all__ = [
     "Positions",
     "Window",
+    "apart",
     "bilinear",
     "coarseness",
     "nearest",
@@ -30,6 +31,9 @@ __all__ = [
 NODE = 8
 """Distance of the pixels whose positions are transformed exactly; blocks start at multiples of it."""
 
+OFF = 0.1
+"""Pixels of the source that an interpolated position may be off; beyond, the pixels around are transformed."""
+
 Window = tuple[slice, slice]
 Positions = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -39,7 +43,7 @@ def positions(source: GeoBox, target: GeoBox) -> Positions:
     """Row and column in a source grid of every pixel's middle of a target grid.
 
     Every eighth pixel is transformed exactly, those between are interpolated: at 10 m that is 0.0001 m off.
-    Blocks that start at multiples of eight pixels get the same positions as the whole, so they meet without
+    Where that is wrong, at the antimeridian and around the poles, all pixels are transformed. Blocks that start at multiples of eight pixels get the same positions as the whole, so they meet without
     seams (warping programs choose the exact pixels anew for every block).
 
     Parameters
@@ -50,7 +54,8 @@ def positions(source: GeoBox, target: GeoBox) -> Positions:
     Returns
     -------
     (array, array) of float64, each (y, x) of the target
-        Whole numbers are the middles of source pixels; infinite where there is no transformation.
+        Whole numbers are the middles of source pixels; infinite where there is no transformation. Longitudes
+        are counted within half a turn of the source's middle.
 
     Raises
     ------
@@ -68,8 +73,12 @@ def positions(source: GeoBox, target: GeoBox) -> Positions:
     def place(x: NDArray[np.float64], y: NDArray[np.float64]) -> Positions:
         if source.crs != target.crs:
             x, y = _transformed(target, source, x, y)
+        if require_crs(source).geographic:
+            x = x - 360 * np.round((x - middle) / 360)
         column, row = _apply(~source.affine, x, y)
         return row - 0.5, column - 0.5
+
+    middle = _apply(source.affine, *(np.array(size / 2) for size in reversed(source.shape)))[0]
 
     return positions_by(place, target)
 
@@ -82,13 +91,30 @@ def positions_by(
     Parameters
     ----------
     place : callable
-        Gives row and column for x and y in the target's CRS.
+        Gives row and column for arrays of x and y in the target's CRS.
     target : GeoBox
         Where to.
     """
-    rows, columns = (np.arange(0, size + NODE, NODE) + 0.5 for size in target.shape)
-    row, column = place(*_apply(target.affine, *np.meshgrid(columns, rows)))
-    return _between(row, target.shape), _between(column, target.shape)
+    half = NODE // 2
+    rows, columns = (np.arange(0, -(-size // NODE) * NODE + 1, half) + 0.5 for size in target.shape)
+    exact = place(*_apply(target.affine, *np.meshgrid(columns, rows)))
+    with np.errstate(invalid="ignore"):
+        row, column = (_between(axis[::2, ::2], target.shape) for axis in exact)
+        bent = _bent(exact[0]) | _bent(exact[1])
+    y, x = np.nonzero(bent.repeat(NODE, 0).repeat(NODE, 1)[: target.shape[0], : target.shape[1]])
+    if y.size:
+        row[y, x], column[y, x] = place(*_apply(target.affine, x + 0.5, y + 0.5))
+    return row, column
+
+
+def _bent(exact: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the places halfway between the nodes (every other value) are not the means of these."""
+    means = exact.copy()
+    means[1::2] = (means[:-1:2] + means[2::2]) / 2
+    means[:, 1::2] = (means[:, :-1:2] + means[:, 2::2]) / 2
+    off = ~(np.abs(means - exact) <= OFF)
+    off = off[:-1:2] | off[1::2] | off[2::2]
+    return np.asarray(off[:, :-1:2] | off[:, 1::2] | off[:, 2::2])
 
 
 def _between(nodes: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.float64]:
@@ -140,6 +166,30 @@ def window_for(shape: Sequence[int], at: Positions, reach: tuple[float, float]) 
             return None
         window.append(slice(low, high))
     return window[0], window[1]
+
+
+def apart(shape: Sequence[int], at: Positions) -> tuple[Positions, ...]:
+    """Positions at both ends of a source, but nowhere between them, told apart: so is a world map cut.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Of the source.
+    at : (array, array)
+        From :func:`positions`.
+
+    Returns
+    -------
+    tuple of (array, array)
+        As given, or those in the west and those in the east, all others infinite.
+    """
+    row, column = at
+    inside = column[(column > -1) & (column < shape[1]) & np.isfinite(row)]
+    parts = np.unique(np.clip(inside * 4 // shape[1], 0, 3))
+    if parts.tolist() not in ([0, 3], [0, 1, 3], [0, 2, 3]):
+        return (at,)
+    west = column < shape[1] / 2
+    return (row, np.where(west, column, np.inf)), (row, np.where(west, np.inf, column))
 
 
 def nearest(values: NDArray[Any], at: Positions, window: Window, missing: float) -> NDArray[Any]:

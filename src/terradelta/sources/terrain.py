@@ -24,7 +24,7 @@ from terradelta.sources.layers import Decoding, Layer
 from terradelta.sources.reading import decode, read_categories, read_measurement, read_stored
 from terradelta.sources.remote.offers import LayerOffer
 from terradelta.sources.sidecar import FileSettings, load_sidecar
-from terradelta.sources.weather.placing import extent_of
+from terradelta.sources.weather.placing import extent_of, middle_of
 from terradelta.types import PathType
 
 __all__ = ["layer_from_file"]
@@ -32,7 +32,6 @@ __all__ = ["layer_from_file"]
 _COMPANIONS = re.compile(r"_(EDM|FLM|HEM|WBM|ACM|InputQuality)$")
 _VOIDS = (-32768.0, -32767.0, -9999.0)
 _HEIGHTS = (-500.0, 9000.0)
-_FROM_180 = "+proj=longlat +datum=WGS84 +pm=180 +no_defs"
 _METRES = ("", "m", "metre", "metres", "meter", "meters")
 
 
@@ -192,13 +191,13 @@ def _touches(tile: GeoBox, grid: GeoBox) -> bool:
 
 
 def _seen_from(tile: Layer, grid: GeoBox) -> Layer:
-    """Count longitudes from the antimeridian on where the grid crosses it, so that they do not jump."""
-    west, _, east, _ = extent_of(grid)
-    if -180 <= west <= east <= 180 or tile.grid.crs != "EPSG:4326":
+    """Move a tile by whole turns to the grid, so that those on both sides of the antimeridian touch."""
+    if not require_crs(tile.grid).geographic:
         return tile
-    turned = (tile.grid.affine.c - 180 + 180) % 360 - 180
-    affine = Affine.translation(turned - tile.grid.affine.c, 0) @ tile.grid.affine
-    return replace(tile, grid=GeoBox(tile.grid.shape, affine, _FROM_180))
+    affine = tile.grid.affine
+    turns = round((middle_of(grid)[0] - affine.c - affine.a * tile.grid.shape[1] / 2) / 360)
+    moved = GeoBox(tile.grid.shape, Affine.translation(360 * turns, 0) @ affine, tile.grid.crs)
+    return replace(tile, grid=moved) if turns else tile
 
 
 def _box(tiles: Iterable[Layer]) -> str:

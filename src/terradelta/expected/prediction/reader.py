@@ -194,12 +194,13 @@ class SceneReader:
         Parameters
         ----------
         executor : Executor, optional
-            Who reads the samples and fits; by default this process.
+            Who reads the samples and fits; by default, and for a single node, this process.
         """
         if self.model.preparation.state == "none":
             return
         nodes = Nodes(self.size, self.neighbourhood)
         numbers = range(len(nodes))
+        executor = executor if len(nodes) > 1 else None
         samples = dict(mapped(executor, partial(sample_cell, self._despeckled, nodes), numbers))
         pooled = (_Pooled(node, pool(samples, nodes, node)) for node in numbers)
         fitted = {one.node: states for one, states in mapped(executor, self._fitted, pooled)}

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from terradelta.errors import SourceError
@@ -36,22 +36,22 @@ _DEFAULTS: dict[str, Any] = {
     "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
     "GDAL_HTTP_LOW_SPEED_TIME": 60,
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "GDAL_HTTP_MULTIPLEX": "YES",
-    "GDAL_HTTP_VERSION": "2",
     "GDAL_INGESTED_BYTES_AT_OPEN": 32768,
-    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",
     "CPL_VSIL_CURL_USE_HEAD": "NO",
     "VSI_CACHE": "FALSE",
 }
+
+_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
+"""First bytes of TIFF, BigTIFF and JPEG 2000."""
 
 
 @contextmanager
 def remote_reading(**options: Any) -> Iterator[None]:
     """Open and read rasters of other machines inside this block, in the thread that enters it.
 
-    No folder is listed, nothing of a failed answer is remembered (so that trying again really asks again),
-    cookies go into a temporary folder. GDAL reads secrets itself: `~/.netrc`, or the environment variables
-    ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``GDAL_HTTP_HEADER_FILE``, ``GDAL_HTTP_BEARER``.
+    No folder is listed, cookies go into a temporary folder. GDAL reads secrets itself: `~/.netrc`, or the
+    environment variables ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``GDAL_HTTP_HEADER_FILE``,
+    ``GDAL_HTTP_BEARER``.
 
     Parameters
     ----------
@@ -141,14 +141,38 @@ def open_raster(address: str, name: str = "", *, band: int = 1, access: str = ""
     SourceError
         There is nothing, or no georeferenced raster.
     """
-    name = name or address.partition("?")[0].rpartition("/")[2]
+    name = name or _plain(address).rpartition("/")[2]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(gdal_name(address)) as dataset:
-                yield RemoteRaster(_header(dataset, name, band), dataset)
+        with _afresh(address) as afresh, rasterio.open(gdal_name(afresh)) as dataset:
+            yield RemoteRaster(_header(dataset, name, band), dataset)
     except RasterioError as error:
-        raise _explained(error, name, access) from None
+        _failures[_plain(address)] += 1
+        raise _explained(error, address, name, access) from None
+
+
+def _plain(address: str) -> str:
+    """Address without what may be a secret."""
+    return address.partition("?")[0]
+
+
+_failures: Counter[str] = Counter()
+"""How often each address failed in this process."""
+
+
+@contextmanager
+def _afresh(address: str) -> Iterator[str]:
+    """Address under which GDAL, which remembers failures for good, asks the server again.
+
+    What stands after "#" is never sent. Links to S3 have no such part: there GDAL has to forget the file when
+    it closes it, which is not safe while other threads read it, and to try again itself.
+    """
+    failed = _failures[_plain(address)]
+    if not address.startswith("s3://"):
+        yield f"{address}#{failed}" if failed and "://" in address else address
+        return
+    forgetful = {"CPL_VSIL_CURL_NON_CACHED": gdal_name(address)} if failed else {}
+    with rasterio.Env(GDAL_HTTP_MAX_RETRY=2, GDAL_HTTP_RETRY_DELAY=1, **forgetful):
+        yield address
 
 
 def _header(dataset: Any, name: str, band: int) -> RawLayer:
@@ -162,7 +186,7 @@ def _header(dataset: Any, name: str, band: int) -> RawLayer:
     )  # fmt: skip
 
 
-def _explained(error: RasterioError, name: str, access: str) -> SourceError:
+def _explained(error: RasterioError, address: str, name: str, access: str) -> SourceError:
     """Tell what GDAL's words mean; what stands after a question mark may be a secret."""
     words = re.sub(r"\?\S*", "", " ".join(f"{error} {error.__cause__ or ''}".split()))
     status = re.search(r"(?:HTTP response code|HTTP error code)\s*:?\s*(\d{3})", words)
@@ -174,8 +198,21 @@ def _explained(error: RasterioError, name: str, access: str) -> SourceError:
         return error_for(403, name, access=access)
     if re.search(r"does not exist|no such file", words, re.IGNORECASE):
         return error_for(404, name)
-    if re.search(r"not recognized as being in a supported", words):
+    if re.search(r"not recognized as being in a supported", words) and not _begins_well(address):
         return SourceError(f"{name}: is no raster that can be read; the catalogue may be wrong")
     if re.search(r"CURL error|timed? ?out|connect", words, re.IGNORECASE):
         return BusyError(f"{name}: no answer in time; check the connection, or try again later")
     return BusyError(f"{name}: not all of it came ({words[:120]}); try again later")
+
+
+def _begins_well(address: str) -> bool:
+    """Whether a file may be a TIFF or JPEG 2000 after all, of which not enough came to be opened."""
+    import requests
+
+    if not address.startswith("http"):
+        return address.startswith("s3://")
+    try:
+        with requests.get(address, headers={"Range": "bytes=0-15"}, stream=True, timeout=(20, 60)) as answer:
+            return not answer.ok or answer.raw.read(16).startswith(_BEGINNINGS)
+    except requests.RequestException:
+        return True

@@ -39,8 +39,8 @@ class BuildPlan:
         Images of all sources, each pass once.
     layers : tuple of LayerOffer
         Layers without time, each name once.
-    weather : tuple of pathlib.Path
-        Files with daily weather.
+    weather : tuple of str
+        Files, folders and addresses with weather.
     manifest : Manifest or None
         Of the cube, if it is there.
     asked : tuple of str
@@ -53,7 +53,7 @@ class BuildPlan:
     request: Request
     offers: tuple[Offer, ...]
     layers: tuple[LayerOffer, ...]
-    weather: tuple[Path, ...]
+    weather: tuple[str, ...]
     manifest: Manifest | None
     asked: tuple[str, ...]
     notes: tuple[str, ...]
@@ -119,11 +119,11 @@ def plan_build(
         tell(source.name)
         found.append(source.search(own))
     offers, notes = _joined(found)
-    files = [Path(file) for file in request.asked["weather"]]
+    files = [str(file) for one in found for file in one.weather]
     plan = BuildPlan(
         cube, request, tuple(complete_offer(one, request.grid) for one in offers),
         tuple(_layers(request, request.grid, found)),
-        tuple(dict.fromkeys((*files, *(file for one in found for file in one.weather)))),
+        tuple(dict.fromkeys((*request.asked["weather"], *files))),
         manifest, tuple(key for one in found for key in one.asked),
         tuple(dict.fromkeys((*request.notes, *(line for one in found for line in one.notes), *notes))),
     )  # fmt: skip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from terradelta.cube import create_cube, geobox_of, open_cube, write_weather
 from terradelta.cube.locking import exclusive
@@ -14,14 +16,15 @@ from terradelta.sources.remote.collecting import Collected, Limits, collect
 from terradelta.sources.remote.registry import open_source
 from terradelta.sources.room import require_room
 from terradelta.sources.weather import read_weather
+from terradelta.types import Period
 from terradelta.workflows.building.plan import BuildPlan, plan_build
 from terradelta.workflows.building.request import Request
 from terradelta.workflows.config import BuildSettings, UpdateSettings
 from terradelta.workflows.executing import executing
 from terradelta.workflows.progress import Progress, no_progress
 
-if TYPE_CHECKING:
-    pass
+_DAYS_BEFORE = np.timedelta64(4, "D")
+"""Networks ask for the rain of the three days before an image, and a day's rain ends with the next day."""
 
 __all__ = ["Built", "run_build", "run_update"]
 
@@ -122,7 +125,11 @@ class _Job:
         """Bring what is new into the cube."""
         told = self.settings
         limits = Limits(parallel=told.parallel, memory=told.memory)
-        with executing(told.scheduler) as executor, self.progress("fetching", 1 + len(plan.new)) as advance:
+        reads = [name for name in self.request.asked["source"] if Path(name).exists()]
+        with (
+            executing(told.scheduler, reads=reads) as executor,
+            self.progress("fetching", 1 + len(plan.new)) as advance,
+        ):
             collected = collect(
                 self.cube, plan.offers, plan.layers, manifest, limits=limits, executor=executor,
                 tell=_follower(advance),
@@ -134,18 +141,14 @@ class _Job:
         """Write the weather of all files together."""
         if not plan.weather:
             return 0
-        near = geobox_of(open_cube(self.cube))
-        dataset = read_weather(
-            list(plan.weather), near=near, period=self.request.period, grid=self.request.asked["weather_grid"]
-        )
+        told = self.request.period
+        period = Period(told.start - _DAYS_BEFORE, told.end)
+        near, grid = geobox_of(open_cube(self.cube)), self.request.asked["weather_grid"]
+        dataset = read_weather(list(plan.weather), near=near, period=period, grid=grid)
         write_weather(self.cube, dataset)
-        manifest.record(Entry("weather", "added", "weather", facts={"files": _names(plan.weather)}))
+        manifest.record(Entry("weather", "added", "weather", facts={"files": ", ".join(plan.weather)}))
         manifest.save()
         return int(dataset.sizes["day"])
-
-
-def _names(files: tuple[Path, ...]) -> str:
-    return ", ".join(file.name for file in files)
 
 
 def _follower(advance: Any) -> Any:

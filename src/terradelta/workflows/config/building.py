@@ -8,7 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from terradelta.types import Period
-from terradelta.workflows.config.base import Bounds, Bytes, Names, Numbers, Settings, Written, split_list
+from terradelta.workflows.config.base import (
+    Bounds,
+    Bytes,
+    Names,
+    Numbers,
+    Scheduler,
+    Settings,
+    Written,
+)
 
 __all__ = ["BuildSettings", "ImportSettings", "UpdateSettings"]
 
@@ -26,7 +34,6 @@ def _check_period(value: Any) -> Any:
 
 
 Times = Annotated[str | None, BeforeValidator(_check_period), Written("<from/to>")]
-Files = Annotated[list[Path], BeforeValidator(split_list), Written("<file,file,...>")]
 
 
 class _FileSettings(Settings):
@@ -46,11 +53,7 @@ class _FetchSettings(Settings):
     memory: Bytes = Field(
         2**30, ge=32 * 2**20, description="Memory for blocks that are read or wait to be written."
     )
-    scheduler: str | None = Field(
-        None,
-        description="Address of a dask scheduler, e.g. tcp://10.0.0.1:8786, whose workers read; empty: this "
-        "machine.",
-    )
+    scheduler: Scheduler = None
 
 
 class BuildSettings(_FileSettings, _FetchSettings):
@@ -85,8 +88,10 @@ class BuildSettings(_FileSettings, _FetchSettings):
         le=100,
         description="Optical images with more clouds in their tile are left out, percent.",
     )
-    weather: Files = Field(
-        [], description="Files with daily weather: NetCDF, GRIB, Zarr, CSV; or folders of them."
+    weather: Names = Field(
+        [],
+        description="Files with weather (NetCDF, GRIB, Zarr, CSV), folders of them, or addresses of Zarr "
+        "stores.",
     )
     weather_grid: bool = Field(
         False, description="Keep weather on its coarse grid, rather than that of the place's middle."

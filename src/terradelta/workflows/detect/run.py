@@ -82,7 +82,10 @@ def detect(cube: PathType | xr.DataTree, **settings: Any) -> dict[str, xr.Datase
     where = tree.encoding.get("source", "") if isinstance(cube, xr.DataTree) else cube
     chosen = load_settings(DetectSettings, given={"cube": where, "out": "", "workers": 1, **settings})
     context = _context(tree, chosen)
-    with Store(None, plan_of(chosen, context.series)) as store, executing(chosen.scheduler, reads=[chosen.cube]) as executor:
+    with (
+        Store(None, plan_of(chosen, context.series)) as store,
+        executing(chosen.scheduler, reads=[chosen.cube]) as executor,
+    ):
         return _Job.of(tree, context, store, executor).run(no_progress)
 
 

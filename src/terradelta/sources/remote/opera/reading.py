@@ -16,6 +16,7 @@ from terradelta.sources.remote.offers import Images
 from terradelta.sources.remote.opening import open_raster, remote_reading
 from terradelta.sources.remote.opera.bursts import Burst
 from terradelta.sources.remote.opera.credentials import Login
+from terradelta.sources.remote.opera.discretion import keep_secrets_out_of_logs
 from terradelta.sources.remote.retrying import PATIENCE, Patience, retried
 from terradelta.sources.sidecar import FileSettings
 
@@ -79,6 +80,7 @@ class PassReader:
     def _once(self, address: str, grid: GeoBox) -> NDArray[np.float32]:
         from terradelta.sources.remote.opera.session import locate
 
+        keep_secrets_out_of_logs()
         place = locate(address, self.login)
         name = address.rpartition("/")[2]
         headers = "\r\n".join(f"{key}: {value}" for key, value in place.headers.items()) or None

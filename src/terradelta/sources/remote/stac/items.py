@@ -28,7 +28,7 @@ _NAMES = (
 )  # fmt: skip
 _TILES = ("grid:code", "s2:mgrs_tile", "sentinel:mgrs", "mgrs:tile")
 _GENERATED = ("s2:generation_time", "s1:processing_datetime", "processing:datetime")
-_SENSED = re.compile(r"(?:^|_)G?S2[A-D]_(?:MSIL\w+_)?(\d{8}T\d{6})")
+_SENSED = re.compile(r"(?:^|_)G?S2[A-D]_(?:MSIL\w\w_)?(\d{8}T\d{6})")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def layer_of(
     if profile.kind == "land_cover":
         starts = sorted(item.time for item in items if item.time is not None)
         past = [time for time in starts if time < query.period.end]
-        year = str((past or starts or [""])[-1 if past else 0])[:4]
+        chosen = past[-1:] or starts[:1]
+        year = str(chosen[0])[:4] if chosen else ""
         items = [item for item in items if not year or str(item.time)[:4] == year]
         note = "" if past else f"{source}: {product} begins in {year}, after the period"
     items = sorted(items, key=lambda item: item.id)

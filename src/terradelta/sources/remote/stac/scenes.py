@@ -26,7 +26,7 @@ _COMMON_NAMES = {
     "nir08": "B8A", "nir09": "B09", "cirrus": "B10", "swir16": "B11", "swir22": "B12",
 }  # fmt: skip
 _REFUSED = (
-    "GRD is in radar geometry and not calibrated; take an RTC product, or process the SAFE product with SNAP"
+    "radar that is not calibrated on a map (GRD, SLC); take an RTC product, or process the SAFE with SNAP"
 )
 
 
@@ -168,18 +168,14 @@ def recognised(item: Item) -> ProductProfile | str:
 def _radar(item: Item, bands: dict[str, tuple[str, ...]]) -> ProductProfile | str:
     told = str(item.properties.get("sar:product_type", item.properties.get("product:type", ""))).upper()
     facts = raster_facts(item.assets[next(iter(bands.values()))[0]])
-    whole = str(facts.get("data_type", "float32")).startswith(("uint", "int"))
-    if re.search(r"GRD|SLC|OCN", told) or (whole and "scale" not in facts):
-        return _REFUSED if "GRD" in told or not told else f"{told} is no calibrated image on a map"
+    roles = [str(item.assets[name].get("roles", "")) for names in bands.values() for name in names]
+    words = " ".join([*(name for names in bands.values() for name in names), *roles, told, item.collection])
+    kind = next((name for name in ("gamma0", "sigma0", "beta0") if name in words.lower()), "")
+    flattened = re.search(r"rtc|nrb", words.lower()) is not None
+    raw = re.search(r"GRD|SLC|OCN", told) and not (kind or flattened)
+    if raw or (str(facts.get("data_type")).startswith(("uint", "int")) and "scale" not in facts):
+        return _REFUSED
     unit = str(facts.get("unit", "")).lower()
-    texts = " ".join(
-        [
-            *(f"{name} {item.assets[name].get('roles', '')}" for names in bands.values() for name in names),
-            told,
-        ]
-    ).lower()
-    kind = next((name for name in ("gamma0", "sigma0", "beta0") if name in texts), "")
-    flattened = re.search(r"rtc|nrb", f"{texts} {item.collection}".lower()) is not None
     return ProductProfile(
         collection=item.collection, kind="sar", bands=bands, unit="dB" if unit.startswith("db") else "linear",
         scale=float(facts.get("scale", 1.0)), radiometry=f"{kind}-rtc" if kind and flattened else kind,

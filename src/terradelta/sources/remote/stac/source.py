@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StacSource"]
 
+_ROOTS = ("catalog.json", "collection.json")
 _MARGIN = np.timedelta64(5, "m")
 
 
@@ -40,7 +41,7 @@ class StacSource:
     where : str
         Name of a profile ("earth-search", "planetary-computer", "copernicus"), path of a profile of one's
         own (.yaml), or address of a catalogue: of an API, or a path or an address of a catalog.json,
-        collection.json or a GeoJSON file with items.
+        collection.json (or the folder that holds one) or a GeoJSON file with items.
     address : str
         Where a profile's catalogue is to be asked instead, for mirrors.
     patience : Patience
@@ -78,6 +79,8 @@ class StacSource:
         if not path.exists():
             names = ", ".join(profile_names())
             raise SourceError(f"{self.where}: no catalogue; give {names}, a profile (.yaml) or an address")
+        if path.is_dir():
+            path = next((path / name for name in _ROOTS if (path / name).is_file()), path / _ROOTS[0])
         return Profile(name=path.resolve().parent.name, address=str(path.resolve()))
 
     @property
