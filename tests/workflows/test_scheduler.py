@@ -252,3 +252,48 @@ def test_an_address_is_no_setting_of_the_results(tmp_path: Path) -> None:
     )
     told = [Plan(one, networks, []).provenance("m").configuration for one in (here, there)]
     assert told[0] == told[1] and "scheduler" not in told[0]
+
+
+# building
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of radar images of 1100 x 1050 pixels, four blocks each."""
+    import rasterio
+    from affine import Affine
+
+    folder = tmp_path_factory.mktemp("archive")
+    for number in range(8):
+        values = np.random.default_rng(number).gamma(4, 0.02, (1100, 1050)).astype("f4")
+        day = str(np.datetime64("2020-01-02") + 6 * number).replace("-", "")
+        with rasterio.open(
+            folder / f"S1A_{day}T173000_VV.tif", "w", driver="GTiff", count=1, height=1100, width=1050,
+            dtype="float32", crs="EPSG:32631", transform=Affine(10, 0, 500_000, 0, -10, 5_000_000),
+            tiled=True,
+        ) as file:  # fmt: skip
+            file.write(values + np.float32(1e-4), 1)
+            file.update_tags(relative_orbit="88", orbit_direction="ascending")
+    return folder
+
+
+def test_reading_on_workers_gives_the_same_cube(
+    archive: Path, cluster: Any, client: Any, tmp_path: Path
+) -> None:
+    from terradelta.workflows.building.run import run_build
+    from terradelta.workflows.config import BuildSettings
+
+    told = {
+        "place": "3.0,45.06,3.13,45.15",
+        "source": [str(archive)],
+        "time": "2020",
+        "polarisations": ["VV"],
+    }
+    run_build(load_settings(BuildSettings, given=told | {"cube": tmp_path / "here.zarr"}))
+    given = told | {"cube": tmp_path / "there.zarr", "scheduler": cluster.scheduler_address, "parallel": 3}
+    settings = load_settings(BuildSettings, given=given)
+    with killing(client, "fetching") as progress:
+        built = run_build(settings, progress)
+    assert built.collected.outcomes["added"] == 8
+    here, there = (files(tmp_path / cube / "sar") for cube in ("here.zarr", "there.zarr"))
+    assert here == there
