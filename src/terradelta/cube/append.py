@@ -143,9 +143,12 @@ class Appender:
         ConflictError, EmptyError, InputError, StorageError
             As :func:`append`.
         """
-        if acquisition.group not in self._batches:
-            self._batches[acquisition.group] = Batch(self._header, acquisition.group, mixed=self._mixed)
         with storage_errors(self._header.path):
+            for group, batch in self._batches.items():
+                if group != acquisition.group:
+                    batch.commit()
+            if acquisition.group not in self._batches:
+                self._batches[acquisition.group] = Batch(self._header, acquisition.group, mixed=self._mixed)
             return self._batches[acquisition.group].take(acquisition)
 
     def commit(self) -> None:

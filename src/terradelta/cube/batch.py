@@ -13,7 +13,7 @@ from terradelta.cube.content import compare_with_stored, write_blocks
 from terradelta.cube.files import remove_tree, sync_tree
 from terradelta.cube.schema import SERIES
 from terradelta.cube.series import Series, open_series, start_series
-from terradelta.errors import ConflictError, EmptyError, InputError
+from terradelta.errors import ConflictError, CubeError, EmptyError, InputError
 
 if TYPE_CHECKING:
     from terradelta.cube.acquisitions import Acquisition
@@ -45,14 +45,15 @@ class Batch:
         self._header, self._group, self._mixed = header, group, mixed
         self._series = open_series(header, group)
         self._rows: list[dict[str, Any]] = []
+        self._lost = 0
         self._since = time.monotonic()
         self._known: dict[_Key, int] = {} if self._series is None else _stored_keys(self._series)
         self._radiometries: set[str] = set() if self._series is None else _radiometries(self._series)
 
     @property
     def pending(self) -> int:
-        """Number of acquisitions that are written but not committed yet."""
-        return len(self._rows)
+        """Number of acquisitions that are written but not committed; those of a failed commit stay."""
+        return len(self._rows) + self._lost
 
     def take(self, acquisition: Acquisition) -> Outcome:
         """Write the pixels of an acquisition, unless it is there already.
@@ -107,8 +108,9 @@ class Batch:
             _write_columns(self._series, rows)
             self._series = self._series.commit(len(rows))
         except BaseException:
-            with suppress(OSError):
-                _sweep(self._series)
+            self._lost += len(rows)
+            with suppress(OSError, CubeError):  # by what is on disk: the interruption may come after the commit
+                _sweep(open_series(self._header, self._group) or self._series)
             raise
 
     def _add(self, series: Series, acquisition: Acquisition, order: list[int]) -> None:

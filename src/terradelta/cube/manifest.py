@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from terradelta.cube.files import marked_attributes, storage_errors, write_json
 from terradelta.cube.store import group_document, read_header
+from terradelta.errors import CubeError
 from terradelta.types import PathType
 
 __all__ = ["Entry", "Manifest", "Outcome"]
@@ -75,7 +76,7 @@ class Manifest:
     Raises
     ------
     CubeError
-        There is no cube, or its manifest is of a newer schema.
+        There is no cube, or its manifest is damaged or of a newer schema.
 
     Examples
     --------
@@ -93,9 +94,19 @@ class Manifest:
 
     def __init__(self, path: PathType) -> None:
         self.path = read_header(Path(path)).path
-        stored = marked_attributes(self.path / _FOLDER, _MARK, _SCHEMA) or {}
-        self.requests: list[dict[str, Any]] = list(stored.get("requests", []))
-        self.entries = {key: Entry(key, **one) for key, one in stored.get("entries", {}).items()}
+        file = self.path / _FOLDER / "zarr.json"
+        stored = marked_attributes(file.parent, _MARK, _SCHEMA)
+        try:
+            if stored is None and file.exists():
+                raise ValueError("not what was written")
+            known = stored or {"requests": [], "entries": {}}
+            self.requests: list[dict[str, Any]] = [{**one, "asked": {**one["asked"]}} for one in known["requests"]]
+            self.entries = {key: Entry(key, **one) for key, one in known["entries"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CubeError(
+                f"{file} is damaged ({error!r}); restore it from a copy, or remove it and give the build "
+                "command again, which finds out what the cube holds"
+            ) from None
         self._saved = time.monotonic()
         self._changed = False
 
@@ -129,9 +140,16 @@ class Manifest:
         """What was asked last, None if nothing was."""
         return dict(self.requests[-1]["asked"]) if self.requests else None
 
-    def settled(self, key: str) -> bool:
-        """Whether an acquisition need not be asked for again: it is there, or shows nothing."""
-        return key in self.entries and self.entries[key].outcome != "failed"
+    def settled(self, key: str, source_id: str = "") -> bool:
+        """Whether an acquisition need not be asked for again: it is there, or shows nothing.
+
+        What showed nothing is asked for again once its source names other products for it: more tiles of the
+        pass, or newer ones.
+        """
+        entry = self.entries.get(key)
+        if entry is None or entry.outcome == "failed":
+            return False
+        return entry.outcome == "added" or source_id in ("", entry.source_id)
 
     def record(self, *entries: Entry) -> None:
         """Note what became of acquisitions; see :meth:`save`."""

@@ -121,11 +121,11 @@ def open_series(header: Header, name: str) -> Series | None:
     CubeError
         If the group is damaged.
     """
-    document = read_json(header.path / name / "zarr.json")
-    if document is None:
+    file = header.path / name / "zarr.json"
+    if not file.exists():
         return None
-    attributes = document.get("attributes", {})
     try:
+        attributes = (read_json(file) or {})["attributes"]
         series = Series(header, name, int(attributes["committed"]), tuple(attributes["bands"]))
     except (KeyError, TypeError, ValueError):
         raise CubeError(
