@@ -57,7 +57,7 @@ lint: $(STAMP) | room
 
 test: lint
 	@rm -rf $(TMPDIR)/test && mkdir $(TMPDIR)/test
-	TMPDIR=$(TMPDIR)/test $(BIN)/pytest -n $(WORKERS) --dist loadfile
+	TMPDIR=$(TMPDIR)/test $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP) | room
 	@$(foreach name,$(BENCHES),echo "== $(name)"; $(BIN)/python benchmarks/bench_$(name).py $(BENCH_$(name));)

@@ -66,7 +66,7 @@ class Period(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, *, now: datetime | None = None) -> Period:
-        """Read ``2017/2020``, ``2019-06/2019-08-15`` or ``2019/``: years, months, days or moments, both counted.
+        """Read ``2017/2020``, ``2019-06/2019-08-15`` or ``2019/``: years, months, days, moments; both count.
 
         Parameters
         ----------
@@ -101,11 +101,17 @@ class Period(NamedTuple):
 def _moment(text: str) -> np.datetime64:
     """Read a year, month, day or second, as a datetime64 of that unit."""
     try:
+        if not 1900 <= int(text[:4]) < 2200:
+            raise ValueError
         if re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", text):
             return np.datetime64(text, ("Y", "M", "D")[text.count("-")])
         moment = datetime.fromisoformat(text)
+        if not re.search("[T ]", text):
+            return np.datetime64(moment.date(), "D")
     except ValueError:
-        raise ValueError(f"{text!r} is no time; write for example 2017/2020 or 2019-06-01/2019-08-15") from None
+        raise ValueError(
+            f"{text!r} is no time of 1900 to 2199; write for example 2017/2020 or 2019-06-01/2019-08-15"
+        ) from None
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     return np.datetime64(moment, "s")

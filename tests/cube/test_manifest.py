@@ -80,3 +80,22 @@ def test_a_newer_one_is_refused(cube: Path) -> None:
     file.write_text(json.dumps(document))
     with pytest.raises(CubeError, match="schema 99"):
         Manifest(cube)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"attributes": {}}', '{"attributes": {"terradelta_manifest": 1, "requests": 5, "entries": {}}}',
+     '{"attributes": {"terradelta_manifest": 1, "requests": [], "entries": {"a": {"colour": "red"}}}}'],
+)  # fmt: skip
+def test_a_damaged_one_is_named_and_not_taken_for_an_empty_one(cube: Path, text: str) -> None:
+    (cube / "manifest").mkdir()
+    (cube / "manifest" / "zarr.json").write_text(text)
+    with pytest.raises(CubeError, match="manifest/zarr.json is damaged .*restore it from a copy, or remove it"):
+        Manifest(cube)
+
+
+def test_what_was_asked_last_of_each_kind(cube: Path) -> None:
+    manifest = Manifest(cube)
+    for time, source in (("2019", "a"), ("2019", "b"), ("2020", "a")):
+        manifest.ask({"time": time, "source": [source]})
+    assert manifest.standing == [{"time": "2019", "source": ["b"]}, {"time": "2020", "source": ["a"]}]

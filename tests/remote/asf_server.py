@@ -253,4 +253,4 @@ def serving(hosts: Hosts) -> Iterator[Hosts]:
             server.server_close()
 
 
-__all__ = ["SECRET", "SIGNATURE", "TOKEN", "USER", "Granule", "Hosts", "serving"]
+__all__ = ["COOKIE", "SECRET", "SIGNATURE", "TOKEN", "USER", "Granule", "Hosts", "serving"]

@@ -429,3 +429,26 @@ def opera_series(shared: Path, burst: str = "T137-292324-IW2", dates: int = 6) -
                    "platform": platform, "sentinel:mgrs": "11SKT"},
             )  # fmt: skip
     return held
+
+
+WORLDCEREAL = "data/worldcereal_s1_s2_agera5/00002806639B424A"
+
+
+def worldcereal_series(shared: Path, dates: int = 6, **more: Any) -> Holdings:
+    """A real optical series: the bands of 10 m as they are stored, and the classes of 20 m."""
+    import xarray as xr
+
+    held = Holdings()
+    folder = shared / WORLDCEREAL
+    ten, twenty = (
+        xr.open_dataset(next(folder.glob(f"S2_L2A_{edge}m_*.nc")), mask_and_scale=False) for edge in (10, 20)
+    )
+    fine = GeoBox.from_bbox((501360, 5629040, 502000, 5629680), "EPSG:32631", resolution=10)
+    for index, moment in enumerate(ten.timestamp.values[:dates]):
+        planes = {band: ten[band].values[index] for band in ("B02", "B03", "B04", "B08")}
+        item = s2_item(f"{str(moment)[:19]}Z", clouds=100.0 * float(np.mean(planes["B02"] > 2000)))
+        held.add(item, fine, planes, **more)
+        name = f"{item['id']}/SCL.tif"
+        held.files[name] = cog(twenty.SCL.values[index], fine.zoom_out(2), 0)
+        held.items[-1]["assets"]["SCL"] = {"href": f"files:{name}"}
+    return held

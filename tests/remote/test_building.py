@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -221,3 +226,63 @@ def test_several_sources_take_turns(cli: Any, held: Holdings, server: StacServer
     assert "1 images of planetary-computer come from mine" in text
     assert open_cube(tmp_path / "a.zarr")["sar"].sizes["time"] == 2
     assert not [path for path in server.paths if "files/S1A" in path and "20200601" in path]
+
+
+def test_ctrl_c_ends_at_once_and_keeps_what_came(
+    build: Any, cli: Any, server: StacServer, tmp_path: Path
+) -> None:
+    profile, cube = profile_at(server, tmp_path), tmp_path / "a.zarr"
+    server.fault("slow", match="/files/S2", times=1000, seconds=60)
+    command = ("cube", "build", PLACE, "--time", "2020", "--source", profile, "-o", str(cube), *BANDS)
+    with subprocess.Popen(
+        [sys.executable, "-m", "terradelta", *command], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "no_proxy": "127.0.0.1"},
+    ) as process:  # fmt: skip
+        while not any("files/S2" in path for path in server.paths):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        err = process.communicate(timeout=30)[1]
+        assert time.monotonic() - begun < 5
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "terradelta: interrupted; the same command goes on where it stopped"
+    assert Manifest(cube).counts() == {"added": 2}
+    server._faults.clear()
+    assert "2 images added, 2 there already" in build(cube)
+    build(tmp_path / "good.zarr")
+    same(cube, tmp_path / "good.zarr")
+
+
+def test_a_first_build_of_which_nothing_comes_leaves_nothing(
+    build: Any, server: StacServer, tmp_path: Path
+) -> None:
+    server.fault("missing", match="/files", times=10_000)
+    assert "nothing came of" in build(tmp_path / "a.zarr", code=2)
+    assert not (tmp_path / "a.zarr").exists()
+    server._faults.clear()
+    server.fault("401", match="/files", times=10_000)
+    assert "401" in build(tmp_path / "a.zarr", code=2)
+    assert not (tmp_path / "a.zarr").exists()
+
+
+def test_a_band_that_no_image_has_is_named(cli: Any, server: StacServer, tmp_path: Path) -> None:
+    asked = ("--time", "2020", "--source", profile_at(server, tmp_path), "-o", tmp_path / "a.zarr")
+    text = cli("cube", "build", PLACE, *asked, "--products", "sentinel-2-l2a", "--bands", "B99", code=2)
+    assert "no B99" in text
+    assert not (tmp_path / "a.zarr").exists()
+
+
+def test_a_tile_that_is_published_later_is_told(cli: Any, held: Holdings, tmp_path: Path) -> None:
+    slices = [item for item in held.items if item["collection"] == "sentinel-1-rtc"]
+    late = max(slices[:2], key=lambda item: str(item["properties"]["datetime"]))
+    cube, asked = tmp_path / "a.zarr", ("--time", "2020", "--products", "sentinel-1-rtc")
+    with StacServer(Holdings([item for item in held.items if item is not late], held.files)) as server:
+        profile = profile_at(server, tmp_path)
+        cli("cube", "build", PLACE, *asked, "--source", profile, "-o", cube)
+    with StacServer(held) as server:
+        profile_at(server, tmp_path)
+        text = cli("cube", "update", cube)
+    assert "0 images added, 2 there already" in text
+    assert "1 images have changed at" in text and "2020-06-01" in text
+    assert open_cube(cube)["sar"].sizes["time"] == 2

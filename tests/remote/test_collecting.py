@@ -279,6 +279,87 @@ def test_a_killed_run_goes_on_and_ends_alike(tmp_path: Path, after: int) -> None
     assert check_cube(cube) == []
 
 
+def test_the_manifest_never_tells_of_what_could_not_be_committed(
+    server: Server, cube: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from terradelta.cube import batch
+
+    def tell(done: int, total: int, what: str) -> None:
+        if done == 2:
+            monkeypatch.setattr(batch, "_COMMIT_SECONDS", -1.0)
+
+    monkeypatch.setattr(batch, "_COMMIT_SECONDS", 60.0)
+    monkeypatch.setattr(batch, "_write_columns", Full())
+    with pytest.raises(StorageError, match="no room left"):
+        collect(cube, [server.offer(number) for number in range(6)], [], Manifest(cube), tell=tell)
+    assert Manifest(cube).counts() == {}
+    monkeypatch.undo()
+    collect(cube, [server.offer(number) for number in range(6)], [], Manifest(cube))
+    np.testing.assert_array_equal(pixels(cube), np.stack([truth(n, SMALL, 2) for n in range(6)]))
+
+
+class Full:
+    """A disk without room."""
+
+    def __call__(self, *_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_radar_counts_before_optical_images_come(server: Server, cube: Path) -> None:
+    offers = [server.offer(0), server.offer(1), server.offer(0, "optical"), server.offer(1, "optical")]
+    seen = []
+
+    def tell(done: int, total: int, what: str) -> None:
+        tree = open_cube(cube)
+        seen.append(tree["sar"].sizes["time"] if "sar" in tree.children else 0)
+
+    collect(cube, offers, [], Manifest(cube), tell=tell)
+    assert seen[3] == 2
+
+
+def test_an_interruption_after_the_commit_takes_nothing_away(
+    server: Server, cube: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from terradelta.cube import series
+
+    write = series.write_json
+
+    def interrupted(file: Path, document: dict[str, object]) -> None:
+        write(file, document)
+        if document["attributes"]["committed"]:  # type: ignore[index]
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(series, "write_json", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        collect(cube, [server.offer(number) for number in range(3)], [], Manifest(cube))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(pixels(cube), np.stack([truth(n, SMALL, 2) for n in range(3)]))
+    assert check_cube(cube) == []
+    collect(cube, [server.offer(number) for number in range(4)], [], Manifest(cube))
+    assert Manifest(cube).counts() == {"added": 4}
+    assert check_cube(cube) == []
+
+
+def test_what_showed_nothing_is_asked_for_again_once_its_source_has_more(server: Server, cube: Path) -> None:
+    server.empty = {"synthetic/sar/1"}
+    collect(cube, [server.offer(0), server.offer(1)], [], Manifest(cube))
+    server.empty.clear()
+    assert collect(cube, [server.offer(1)], [], Manifest(cube)).outcomes == {"there": 1}
+    more = server.offer(1, source_id="image-1 +1")
+    assert collect(cube, [more], [], Manifest(cube)).outcomes["added"] == 1
+
+
+def test_reads_in_flight_are_not_waited_for_when_a_run_ends(server: Server, cube: Path) -> None:
+    def slow(grid):  # type: ignore[no-untyped-def]
+        time.sleep(20)
+
+    server.faults["synthetic/sar/0"] = AccessError("wrong password")
+    begun = time.monotonic()
+    with pytest.raises(AccessError):
+        collect(cube, [server.offer(0), server.offer(1, read=slow)], [], Manifest(cube))
+    assert time.monotonic() - begun < 5
+
+
 def test_gamma0_and_sigma0_are_not_mixed(server: Server, cube: Path) -> None:
     collect(cube, [server.offer(0, radiometry="gamma0-rtc")], [], Manifest(cube))
     result = collect(cube, [server.offer(1, radiometry="sigma0-ellipsoid")], [], Manifest(cube))

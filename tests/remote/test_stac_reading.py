@@ -10,13 +10,23 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from stac_queries import GRID, HASTY, as_folder, asked, planetary
-from stac_server import Holdings, StacServer, opera_series, rtc_item, s2_item, synthetic
+from stac_server import (
+    WORLDCEREAL,
+    Holdings,
+    StacServer,
+    opera_series,
+    rtc_item,
+    s2_item,
+    synthetic,
+    worldcereal_series,
+)
 
 from terradelta.errors import AccessError, SourceError, UnavailableError
 from terradelta.sources import scan
 from terradelta.sources.area import Area
 from terradelta.sources.reading import read_mosaic
 from terradelta.sources.remote.offers import LayerOffer, Offer, Period
+from terradelta.sources.remote.opening import _failures
 from terradelta.sources.remote.retrying import Patience
 from terradelta.sources.remote.stac import StacSource, load_profile
 from terradelta.sources.remote.stac.joining import join
@@ -100,6 +110,35 @@ def test_real_series_comes_bit_for_bit(shared: Path):
         offers = StacSource(server.address, patience=HASTY).search(query).offers
         values = offers[1].read(grid).values[1]
     np.testing.assert_array_equal(values, np.where(stored == 0, np.nan, stored))
+
+
+@pytest.mark.parametrize("shift", [0, 4, 3.7])
+@pytest.mark.parametrize("told", ["02.06", None])
+def test_real_optical_series_equals_the_direct_import(
+    shared: Path, tmp_path: Path, shift: float, told: str | None
+):
+    renamed = {} if told else {"s2:product_uri": None}
+    held = worldcereal_series(shared, **{"s2:processing_baseline": told}, **renamed)
+    grid = GeoBox((40, 50), Affine(10, 0, 501_370 + shift, 0, -10, 5_629_660 - shift), "EPSG:32631")
+    direct = scan(shared / WORLDCEREAL, pattern="S2_*", geobox=grid).optical[:6]
+    years = Period(np.datetime64("2017-01-01", "ns"), np.datetime64("2019-01-01", "ns"))
+    bands = ("B02", "B03", "B04", "B08")
+    query = asked(grid, products=("sentinel-2-l2a",), bands=bands, period=years)
+    with StacServer(held) as server:
+        found = planetary(server, tmp_path).search(query)
+        images = [offer.read(grid) for offer in found.offers]
+    assert [offer.time for offer in found.offers] == [planned.time for planned in direct]
+    for offer, image, planned in zip(found.offers, images, direct, strict=True):
+        truth = planned.load(grid)
+        places = [truth.bands.index(band) for band in offer.bands]
+        np.testing.assert_array_equal(image.values, truth.reflectance.compute()[places])
+        np.testing.assert_array_equal(image.clear, truth.clear.compute())
+        assert not offer.offset_applied
+        why = f"processing baseline {told}" if told else "guessed: acquired before 2022-01-25"
+        assert offer.facts["Sentinel-2 offset"] == f"+0 ({why})"
+    assert 0.05 < np.mean([image.clear for image in images]) < 0.95
+    guesses = "6 items do not tell their processing baseline; the Sentinel-2 offset is guessed by their date"
+    assert found.notes == (() if told else (f"planetary-computer: {guesses}",))
 
 
 def test_no_data_stays_where_it_is(tmp_path: Path):
@@ -222,6 +261,22 @@ def test_links_are_signed_once_an_hour_and_again_if_refused(server: StacServer, 
     assert "sig=" not in text
 
 
+def test_links_that_run_out_while_many_are_read(server: StacServer, tmp_path: Path):
+    offer = found_signed(server, tmp_path)
+    server.signature = "sig=none-yet"
+    truth = offer.read(GRID).values
+    for number in range(3):
+        server.signature = f"sig=other-{number}"
+        for piece in offer.read.pieces:
+            for asset in piece.bands:
+                _failures[asset.address] += 1
+        server.fault("slow", "/token/", seconds=0.2)
+        with ThreadPoolExecutor(8) as threads:
+            for images in threads.map(lambda _: offer.read(GRID), range(8)):
+                np.testing.assert_array_equal(images.values, truth)
+    assert server.tokens <= 1 + 3 * 2
+
+
 def planetary_signed(server: StacServer, folder: Path) -> StacSource:
     return planetary(server, folder, **SIGNED, address=f"{server.root}/token")
 
@@ -231,15 +286,25 @@ def found_signed(server: StacServer, folder: Path) -> Offer:
     return offer
 
 
-@pytest.mark.parametrize("fault", ["missing", "503", "403", "no raster", "short"])
-def test_no_secret_in_errors(server: StacServer, tmp_path: Path, fault: str):
+@pytest.mark.parametrize("fault", ["missing", "503", "403", "no raster", "short", "truncated"])
+def test_no_secret_in_errors_and_logs(
+    server: StacServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    fault: str,
+):
+    caplog.set_level("DEBUG")
     offer = found_signed(server, tmp_path)
     server.fault(fault, "/files/", times=400)
     with pytest.raises(SourceError) as caught:
         offer.read(GRID)
     told = f"{caught.value!r} {caught.value.__cause__!r}"
-    assert "sig=" not in told
     assert "?" not in told
+    assert server.tokens
+    assert [record.name for record in caplog.records if record.name.startswith("rasterio")]
+    logged = [record.getMessage() for record in caplog.records]
+    assert not [text for text in (told, *logged, *capfd.readouterr()) if "sig=" in text]
 
 
 def test_no_token_is_no_reason_to_go_on(server: StacServer, tmp_path: Path):

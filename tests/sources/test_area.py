@@ -191,6 +191,7 @@ def test_far_parts_are_not_joined_around_the_earth_unless_that_is_shorter():
         (shapely.Polygon(), "holds no polygon"),
         (shapely.box(5, 80, 6, 91), "latitudes from 80 to 91"),
         (shapely.box(600, 50, 601, 51), "are no degrees"),
+        (shapely.Polygon([(5, 50), (6, np.nan), (6, 51)]), "not finite"),
     ],
 )
 def test_shapes_that_are_no_area(shape: Any, why: str):
@@ -210,6 +211,13 @@ def test_shapes_that_are_no_area(shape: Any, why: str):
 def test_boxes_that_are_none(text: str, why: str):
     with pytest.raises(SourceError, match=why):
         read_area(text)
+
+
+def test_geojson_with_a_byte_order_mark_may_be_in_another_crs(tmp_path: Path):
+    file = tmp_path / "place.geojson"
+    square = shapely.box(676_540, 5_605_000, 690_000, 5_619_950)
+    file.write_text(shapely.to_geojson(square), encoding="utf-8-sig")
+    assert read_area(file, crs="EPSG:32631").bounds == read_area(square, crs="EPSG:32631").bounds
 
 
 def test_files_that_cannot_be_read(tmp_path: Path):
@@ -314,8 +322,11 @@ def test_own_crs_and_degrees():
     ):
         with pytest.raises(SourceError, match=why):
             choose_grid(area, **kwargs)
-    with pytest.raises(SourceError, match="crosses the antimeridian, which no grid of EPSG:4326 can"):
-        choose_grid(read_area("179,-17,-179,-16"), crs="EPSG:4326", resolution=0.01)
+    fiji = read_area("179,-17,-179,-16")
+    for crs, resolution in (("EPSG:4326", 0.01), ("EPSG:3857", 1000), ("EPSG:6933", 1000)):
+        with pytest.raises(SourceError, match=f"crosses the antimeridian, which no grid of {crs} can"):
+            choose_grid(fiji, crs=crs, resolution=resolution)
+    assert max(choose_grid(fiji, crs="EPSG:3832", resolution=1000)[0].shape) == 223
 
 
 def test_area_too_wide_for_a_zone_is_refused():

@@ -467,6 +467,14 @@ def test_damaged_metadata_is_named(tmp_path: Path, file: str, content: str, why:
         scan(folder)
 
 
+def test_heights_in_the_bounds_are_no_places(tmp_path: Path):
+    patch = write_patch(tmp_path / "patch", {"data/S1": radar()})
+    box = json.loads((patch / "bbox.geojson").read_text())
+    box["coordinates"] = [[[*corner, 7.0] for corner in box["coordinates"][0]]]
+    (patch / "bbox.geojson").write_text(json.dumps(box))
+    assert scan(patch).geobox.boundingbox.bbox == BOX
+
+
 def test_patch_without_bounds_or_with_other_dimensions(tmp_path: Path):
     folder = write_patch(tmp_path / "p", {"data/S1": radar()})
     (folder / "bbox.geojson").unlink()

@@ -218,6 +218,24 @@ def test_import_brings_other_crs_onto_the_cubes_grid(tmp_path: Path, write_tif, 
     assert geobox_of(open_cube(tmp_path / "c.zarr")) == grid
 
 
+@pytest.mark.parametrize("nodata", [(255, 0), (0, 255), (None, 255), (-9999, 255), (255, None)])
+def test_pieces_of_classes_with_other_types_and_numbers_for_no_data(
+    tmp_path: Path, write_tif, speckle, nodata: tuple[int | None, int | None]
+):
+    write_tif(tmp_path / "in" / "a_20200101_VV.tif", speckle(shape=(20, 40)))
+    for number, (name, missing) in enumerate(zip("ab", nodata, strict=True)):
+        values = np.full((20, 20), 10 if number == 0 else 300, np.int16)
+        values[:3] = missing or 0
+        path = tmp_path / "in" / f"land_cover_{name}.tif"
+        dtype = (np.int16 if missing == -9999 else np.uint8) if number == 0 else np.uint16
+        write_tif(path, values.astype(dtype), left=500_000 + 600 * number, nodata=missing)
+    build_cube(tmp_path / "in", tmp_path / "c.zarr")
+    read = open_cube(tmp_path / "c.zarr")["static"]["land_cover"].values
+    assert (read[:3] == (nodata[0] or 0)).all()
+    assert (read[3:, :20] == 10).all()
+    assert (read[3:, 20:] == 300).all()
+
+
 def test_static_layers(tmp_path: Path, write_tif, speckle):
     write_tif(tmp_path / "in" / "a_20200101_VV.tif", speckle())
     dem = np.arange(600, dtype=np.int16).reshape(20, 30)

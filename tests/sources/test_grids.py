@@ -15,7 +15,7 @@ from terradelta.sources.describe import describe
 from terradelta.sources.geotiff import read_headers
 from terradelta.sources.grids import propose_grid, shift_between
 from terradelta.sources.layers import Decoding
-from terradelta.sources.reading import decode, read_categories, read_measurement
+from terradelta.sources.reading import decode, read_categories, read_measurement, read_stored
 from terradelta.sources.resampling import positions
 from terradelta.sources.sidecar import Sidecar
 
@@ -187,6 +187,22 @@ def test_only_both_ends_of_the_world_are_read_across_the_antimeridian(tmp_path: 
     assert (read_measurement(layer_of(path, sensor="static"), FIJI, spy) == 1).all()
     assert len(read) == 2
     assert max(read) < 20
+
+
+def test_coarse_grids_are_read_in_parts(tmp_path: Path, write_tif, speckle, monkeypatch):
+    layer = layer_of(write_tif(tmp_path / "a_20200101_VV.tif", speckle(shape=(400, 500))))
+    grid = GeoBox((40, 70), Affine(190, 0, 499_000, 0, -190, 5_000_900), "EPSG:32631")
+    read: list[int] = []
+
+    def spy(layer, rows: slice, columns: slice):
+        read.append((rows.stop - rows.start) * (columns.stop - columns.start))
+        return read_stored(layer, rows, columns)
+
+    whole = read_measurement(layer, grid, spy)
+    monkeypatch.setattr("terradelta.sources.resampling.LARGEST", 10_000)
+    assert np.allclose(read_measurement(layer, grid, spy), whole, rtol=1e-6, atol=0, equal_nan=True)
+    assert read[0] > 90_000
+    assert max(read[1:]) <= 10_000
 
 
 def test_categories_are_never_mixed(tmp_path: Path, write_tif):

@@ -97,6 +97,10 @@ def test_names_of_landsat(name: str, band: str, platform: str, day: str):
     assert info.family.startswith("landsat")
 
 
+def test_days_that_no_year_has():
+    assert read_name("LT51980251993999FUI00_B3.TIF").platform == ""
+
+
 def test_sentinel2_bands_keep_their_names():
     assert read_name("T31UDS_20200101T105441_B2_10m.jp2").band == "B02"
 

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import rasterio
+import safe_samples
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
@@ -23,7 +24,7 @@ from terradelta.cube import check_cube, open_cube
 from terradelta.errors import ConfigError, InputError, SourceError
 from terradelta.sources import build_cube, scan
 from terradelta.sources.safe import calibrate, incidence_on, mean_incidence, read_grd, read_safe
-from terradelta.sources.safe.geometry import positions_in
+from terradelta.sources.safe.geometry import placement_of, positions_in
 
 DESCENDING = "S1B_IW_GRDH_1SDV_20211223T051122_20211223T051147_030148_039993_5371"
 GRID = GeoBox((60, 50), Affine(10, 0, 500_150, 0, -10, 4_999_900), "EPSG:32631")
@@ -113,6 +114,26 @@ def test_what_is_no_product_is_named(tmp_path: Path, dn: np.ndarray) -> None:
         read_safe(path)
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "why"),
+    [
+        ("manifest.safe", "45.1,3.0", "45.1 3.0", "footPrint/coordinates are '45.1 3.0 .*', no places"),
+        ("manifest.safe", ">59<", ">nan<", "relativeOrbitNumber is 'nan', no number"),
+        ("noise-*.xml", "<line>0 119</line>", "<line>0</line>", "noiseAzimuthLut has other lines"),
+    ],
+)
+def test_damaged_values_are_named(
+    tmp_path: Path, dn: np.ndarray, file: str, old: str, new: str, why: str
+) -> None:
+    path = make_safe(tmp_path, dn)
+    (found,) = path.rglob(file)
+    text = found.read_text()
+    assert old in text
+    found.write_text(text.replace(old, new))
+    with pytest.raises(SourceError, match=f"^{NAME}.*: .*{why}"):
+        read_grd(path, GRID)
+
+
 # where pixels lie
 
 
@@ -144,6 +165,36 @@ def test_points_of_a_real_grid_come_back(real: Path) -> None:
         assert pixel[0, 0] == pytest.approx(image.grid.pixels[column], abs=0.01)
         angle = incidence_on(read_safe(real / f"{DESCENDING}.SAFE"), grid)[0, 0]
         assert angle == pytest.approx(image.grid.incidence[row, column], abs=1e-3)
+
+
+def test_sub_swaths_of_slc_all_tell_their_angles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_safe(tmp_path, np.ones((60, 30), np.uint16), measured=False)
+    first = next((path / "annotation").glob("*.xml"))
+    monkeypatch.setattr(safe_samples, "TO_MAP", TO_MAP @ Affine.translation(29, 0))
+    monkeypatch.setattr(safe_samples, "incidence", lambda pixel: incidence(pixel + 29))
+    second = next((make_safe(tmp_path / "b", np.ones((60, 30), np.uint16)) / "annotation").glob("*.xml"))
+    (path / "annotation" / second.name.replace("iw-grd", "iw2-slc")).write_text(second.read_text())
+    first.rename(first.with_name(first.name.replace("iw-grd", "iw1-slc")))
+    product = read_safe(path)
+    columns, rows = np.meshgrid(np.arange(50) + 0.5, np.arange(60) + 0.5)
+    pixel, line = _inverse(500_150 + 10 * columns, 4_999_900 - 10 * rows)
+    inside = (line > 0) & (line < 59) & (pixel > 0) & (pixel < 58)
+    assert (pixel[inside] > 30).any() and (pixel[inside] < 29).any()
+    angles = incidence_on(product, GRID)
+    np.testing.assert_allclose(angles[inside], incidence(pixel[inside]), atol=1e-3)
+    assert mean_incidence((product,), GRID) == pytest.approx(np.nanmean(angles), abs=0.01)
+
+
+def test_places_far_away_are_never_taken_for_the_image(real: Path) -> None:
+    image = read_safe(real / f"{DESCENDING}.SAFE").images[0]
+    placement = placement_of(image)
+    x, y = np.random.default_rng(0).uniform(-500_000, 500_000, (2, 50_000))
+    x[:2], y[:2] = (61_939.38005252, 305_180.80785502), (-405_704.69989244, -1_033_780.37014173)
+    line, pixel = placement.positions(x, y)
+    inside = (line > -1) & (line < image.shape[0]) & (pixel > -1) & (pixel < image.shape[1])
+    assert inside.sum() > 1000
+    assert np.abs(x[inside]).max() < 200_000
+    assert np.abs(y[inside]).max() < 200_000
 
 
 def test_nothing_outside_the_image(tmp_path: Path, dn: np.ndarray) -> None:
@@ -275,7 +326,7 @@ def test_pixels_on_a_map_are_those_of_the_slow_way(tmp_path: Path, dn: np.ndarra
     np.testing.assert_allclose(np.concatenate(blocks, axis=1), both[0][:, :48], rtol=1e-5)
 
 
-def test_coarser_grids_take_the_mean(tmp_path: Path) -> None:
+def test_coarser_grids_take_the_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dn = np.random.default_rng(2).integers(20, 400, (400, 400))
     path = make_safe(tmp_path, dn)
     fine = GeoBox((240, 240), Affine(10, 0, 500_700, 0, -10, 4_999_300), "EPSG:32631")
@@ -285,6 +336,8 @@ def test_coarser_grids_take_the_mean(tmp_path: Path) -> None:
     assert coarse.mean() == pytest.approx(np.nanmean(read_grd(path, fine, noise=True)[0]), rel=0.05)
     assert coarse.std() < power.std() / 5
     assert np.isfinite(coarse).all()
+    monkeypatch.setattr("terradelta.sources.resampling.LARGEST", 10_000)
+    np.testing.assert_allclose(read_grd(path, fine.zoom_out(8))[0], coarse, rtol=1e-5)
 
 
 def test_border_and_noise_are_no_data(tmp_path: Path, dn: np.ndarray) -> None:

@@ -170,6 +170,17 @@ def test_classes_keep_their_codes_and_take_the_nearest(tmp_path: Path, write_tif
         layer_from_file(fractions, name="land_cover", grid=same).read(same)
 
 
+@pytest.mark.parametrize("west", [-180.0, 0.0])
+def test_a_map_of_the_world_covers_every_place(tmp_path: Path, west: float):
+    file = tile(tmp_path / "world.tif", west, 90.0, 1.0, 1.0, (180, 360))
+    greenwich = GeoBox((100, 300), Affine(0.01, 0, -1.5, 0, -0.01, 51), "EPSG:4326")
+    fiji = GeoBox((100, 300), Affine(1000, 0, 705_000, 0, -1000, 8_130_000), "EPSG:32760")
+    for grid in (UTM, greenwich, fiji):
+        offer = layer_from_file(file, name="height", grid=grid)
+        assert "covered" not in offer.facts
+        assert np.isfinite(offer.read(grid)).all()
+
+
 def test_tiles_on_both_sides_of_the_antimeridian_meet_without_a_seam(tmp_path: Path):
     grid = GeoBox((100, 300), Affine(100, 0, 805_000, 0, -100, 8_130_000), "EPSG:32760")
     rows, columns = np.meshgrid(*(np.arange(size) + 0.5 for size in grid.shape), indexing="ij")

@@ -107,6 +107,18 @@ def test_csv_with_units_in_its_heading_or_in_the_settings(tmp_path: Path, write_
         read_weather(file)
 
 
+def test_csv_with_days_as_whole_numbers_and_empty_lines(tmp_path: Path):
+    file = tmp_path / "station.csv"
+    file.write_text("date,temperature [degC]\n20200101,1\n20200102,2\n,\n")
+    weather = read_weather(file)
+    assert weather.day.values.astype("datetime64[D]").astype(str).tolist() == ["2020-01-01", "2020-01-02"]
+    assert weather.temperature.values.tolist() == [1, 2]
+    for line in ("2020001,1", "1577836800,1", "2020,1", ",1"):
+        file.write_text(f"date,temperature [degC]\n{line}\n")
+        with pytest.raises(SourceError, match=r"station\.csv: a day or number cannot be understood"):
+            read_weather(file)
+
+
 def test_the_wrong_unit_is_found_by_implausible_values(tmp_path: Path):
     file = tmp_path / "w.csv"
     file.write_text("day,temperature [degC]\n2020-01-01,280\n")

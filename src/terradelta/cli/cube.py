@@ -38,8 +38,8 @@ def update(settings: UpdateSettings) -> None:
     from terradelta.workflows.progress import show_progress
 
     with show_progress() as progress:
-        built = run_update(settings, progress)
-    _tell_built(built)
+        done = run_update(settings, progress)
+    _tell_built(*done)
 
 
 def add(settings: ImportSettings) -> None:
@@ -70,20 +70,19 @@ def _tell(report: FillReport) -> None:
     typer.echo(f"{report.path}: {report}")
 
 
-def _tell_built(built: Built) -> None:
+def _tell_built(*done: Built) -> None:
     import typer
 
     from terradelta.workflows.building.telling import outcome_line, plan_lines
 
-    for line in built.plan.notes:
-        typer.echo(f"note: {line}", err=True)
-    if built.collected is None:
-        for line in plan_lines(built.plan):
+    for built in done:
+        for line in built.plan.notes:
+            typer.echo(f"note: {line}", err=True)
+        for line in plan_lines(built.plan) if built.collected is None else ():
             typer.echo(line)
-    else:
-        for line in built.collected.failures:
+        for line in built.collected.failures if built.collected is not None else ():
             typer.echo(f"did not come: {line}", err=True)
-    typer.echo(outcome_line(built))
-    if built.collected is not None and built.collected.unavailable:
+        typer.echo(outcome_line(built))
+    if any(built.collected is not None and built.collected.unavailable for built in done):
         typer.echo("run the same command again for what did not come", err=True)
         raise typer.Exit(1)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from terradelta.errors import ConfigError
-from terradelta.workflows.config import Settings, Written, load_settings
+from terradelta.workflows.config import Settings, Written, fields_of, load_settings
 
 __all__ = ["add_verb"]
 
@@ -62,7 +62,7 @@ def add_verb(
         }
         action(load_settings(model, file, values))
 
-    fields, others = model.model_fields, dict(aliases or {})
+    fields, others = fields_of(model), dict(aliases or {})
     parameters = [_argument(key, fields[key]) for key in positional]
     parameters += [_option(key, field) for key, field in fields.items()
                    if key not in positional and not _is_nested(field)]  # fmt: skip

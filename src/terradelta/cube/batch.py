@@ -109,7 +109,7 @@ class Batch:
             self._series = self._series.commit(len(rows))
         except BaseException:
             self._lost += len(rows)
-            with suppress(OSError, CubeError):  # by what is on disk: the interruption may come after the commit
+            with suppress(OSError, CubeError):  # by what the disk tells: the commit itself may be done
                 _sweep(open_series(self._header, self._group) or self._series)
             raise
 

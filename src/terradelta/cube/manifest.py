@@ -100,7 +100,7 @@ class Manifest:
             if stored is None and file.exists():
                 raise ValueError("not what was written")
             known = stored or {"requests": [], "entries": {}}
-            self.requests: list[dict[str, Any]] = [{**one, "asked": {**one["asked"]}} for one in known["requests"]]
+            self.requests = [{**one, "asked": {**one["asked"]}} for one in known["requests"]]
             self.entries = {key: Entry(key, **one) for key, one in known["entries"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CubeError(
@@ -139,6 +139,15 @@ class Manifest:
     def last_request(self) -> dict[str, Any] | None:
         """What was asked last, None if nothing was."""
         return dict(self.requests[-1]["asked"]) if self.requests else None
+
+    @property
+    def standing(self) -> list[dict[str, Any]]:
+        """What was asked last of each kind: of requests that differ in the time alone, the last one."""
+        found: list[dict[str, Any]] = []
+        for one in reversed(self.requests):
+            if _timeless(one["asked"]) not in map(_timeless, found):
+                found.append(dict(one["asked"]))
+        return found[::-1]
 
     def settled(self, key: str, source_id: str = "") -> bool:
         """Whether an acquisition need not be asked for again: it is there, or shows nothing.

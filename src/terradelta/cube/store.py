@@ -19,7 +19,7 @@ from terradelta.types import PathType, Size
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Header", "create_cube", "geobox_of", "group_document", "read_header"]
+__all__ = ["Header", "create_cube", "geobox_of", "group_document", "read_header", "require_same"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def create_cube(path: PathType, geobox: GeoBox, *, name: str = "") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(path):
             if (path / "zarr.json").exists():
-                _require_same(read_header(path), geobox, name)
+                require_same(read_header(path), geobox, name)
                 return
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise InputError(f"{path} is there and is no cube; choose another path or remove it")
@@ -98,7 +98,23 @@ def create_cube(path: PathType, geobox: GeoBox, *, name: str = "") -> None:
             write_json(path / "zarr.json", group_document(root))
 
 
-def _require_same(header: Header, geobox: GeoBox, name: str) -> None:
+def require_same(header: Header, geobox: GeoBox, name: str) -> None:
+    """Refuse a cube of another place.
+
+    Parameters
+    ----------
+    header : Header
+        The cube.
+    geobox : GeoBox
+        Grid that it should have.
+    name : str
+        Name of the place; empty: any.
+
+    Raises
+    ------
+    ConflictError
+        It is on another grid, or of another name.
+    """
     if header.geobox != geobox:
         raise ConflictError(
             f"{header.path} has the grid {describe_grid(header.geobox)}, not {describe_grid(geobox)}; "

@@ -34,6 +34,8 @@ _BOX = re.compile(",".join([_NUMBER] * 4))
 _LONGEST_SIDE = 2**31
 _COARSEST_DEGREES = 0.1
 _WIDEST_DEGREES = 60.0
+_APART = 100.0
+"""Far more than 0.2 m, and less than a turn, in any unit."""
 
 
 @dataclass(frozen=True)
@@ -186,10 +188,8 @@ def choose_grid(
         notes += note_zones(whole, crs)
     system = known_crs(crs)
     _check_resolution(system, crs, resolution)
-    if system.is_geographic and west > east:
-        raise SourceError(
-            f"the area crosses the antimeridian, which no grid of {crs} can; leave crs out to take a UTM zone"
-        )
+    if west > east:
+        _require_continuous(system, whole.centroid.y, crs)
     place = projected(densified(whole), system)
     lattice = GeoBox((1, 1), Affine(resolution, 0, 0, 0, -resolution, 0), crs)
     grid, _ = propose_grid([lattice], bounds=place.bounds)
@@ -199,6 +199,15 @@ def choose_grid(
             f"resolution coarser than {resolution:g}"
         )
     return grid, (*notes, *note_distortion(whole, system))
+
+
+def _require_continuous(system: CRS, latitude: float, crs: str) -> None:
+    """Refuse a CRS in which the two sides of the antimeridian lie apart."""
+    sides = [projected(shapely.Point(longitude, latitude), system) for longitude in (-179.999999, 179.999999)]
+    if sides[0].distance(sides[1]) > _APART:
+        raise SourceError(
+            f"the area crosses the antimeridian, which no grid of {crs} can; leave crs out to take a UTM zone"
+        )
 
 
 def _check_width(whole: Any, *, polar: bool) -> None:

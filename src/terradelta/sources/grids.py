@@ -77,7 +77,7 @@ def shift_between(source: GeoBox, target: GeoBox) -> tuple[int, int] | None:
 def _beyond_half_a_turn(source: GeoBox, target: GeoBox, column: float) -> bool:
     """Whether the target reaches so far from the source's middle that longitudes there are counted anew."""
     ends = column - source.shape[1] / 2, column + target.shape[1] - source.shape[1] / 2
-    return max(abs(end) for end in ends) * abs(source.affine.a) > 180 + abs(source.affine.a)
+    return bool(max(abs(end) for end in ends) * abs(source.affine.a) > 180 + abs(source.affine.a))
 
 
 def propose_grid(

@@ -105,7 +105,10 @@ def _landsat(stem: str) -> NameInfo | None:
         return None
     day, rest = found["day"], found["band"] or ""
     if len(day) == 7:
-        day = datetime.strptime(day, "%Y%j").strftime("%Y%m%d")
+        try:
+            day = datetime.strptime(day, "%Y%j").strftime("%Y%m%d")
+        except ValueError:
+            return None
     band = landsat_band(rest) or rest
     known = band in LANDSAT_BANDS or band in QUALITY
     return NameInfo(

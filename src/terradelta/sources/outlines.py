@@ -116,7 +116,7 @@ def _without_crs(path: Path) -> bool:
     if path.suffix.lower() not in (".geojson", ".json"):
         return False
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return False
     return isinstance(document, dict) and "crs" not in document
@@ -164,10 +164,10 @@ def in_degrees(outlines: Outlines) -> list[Any]:
     crs = known_crs(outlines.crs)
     if not crs.equals(CRS("EPSG:4326"), ignore_axis_order=True):
         polygons = _transformed(polygons, crs, outlines.where)
-    bounds = shapely.bounds(polygons)
-    if not np.isfinite(bounds).all():
+    points = shapely.get_coordinates(polygons)
+    if not np.isfinite(points).all():
         raise SourceError(f"{outlines.where}: not finite in EPSG:4326; check its CRS ({_short(crs)})")
-    south, north = bounds[:, 1].min(), bounds[:, 3].max()
+    south, north = points[:, 1].min(), points[:, 1].max()
     if south < -90 or north > 90:
         raise SourceError(
             f"{outlines.where}: latitudes from {south:g} to {north:g}, beyond ±90; is it in another CRS (say "

@@ -15,10 +15,10 @@ from terradelta.sources import geotiff, netcdf
 from terradelta.sources.eopatch import arrays
 from terradelta.sources.grids import shift_between
 from terradelta.sources.layers import Decoding, Layer
-from terradelta.sources.resampling import apart, bilinear, coarseness, nearest, positions, window_for
+from terradelta.sources.resampling import apart, bilinear, coarseness, halves, nearest, positions, window_for
 from terradelta.sources.safe.layers import read_image
 
-__all__ = ["decode", "read_categories", "read_measurement", "read_mosaic", "read_stored"]
+__all__ = ["decode", "fits", "read_categories", "read_measurement", "read_mosaic", "read_stored"]
 
 IMPLAUSIBLE_REFLECTANCE = 20.0
 
@@ -74,14 +74,14 @@ def _missing(stored: NDArray[Any], decoding: Decoding) -> NDArray[np.bool_]:
     for value in decoding.nodata:
         if not math.isnan(value):
             missing |= (
-                stored == np.asarray(value).astype(stored.dtype) if _fits(value, stored.dtype) else False
+                stored == np.asarray(value).astype(stored.dtype) if fits(value, stored.dtype) else False
             )
     if decoding.zero_is_nodata:
         missing |= stored == 0
     return missing
 
 
-def _fits(value: float, dtype: np.dtype[Any]) -> bool:
+def fits(value: float, dtype: np.dtype[Any]) -> bool:
     """Whether a type can hold a value at all: -9999 means nothing to an unsigned file."""
     if dtype.kind not in "ui":
         return True
@@ -147,6 +147,9 @@ def read_measurement(layer: Layer, grid: GeoBox, read: StoredReader = read_store
     result = np.full(grid.shape, np.nan, dtype=np.float32)
     for at in apart(layer.grid.shape, positions(layer.grid, grid)):
         window = window_for(layer.grid.shape, at, (max(1.0, ratio[0]), max(1.0, ratio[1])))
+        cut = None if window is None else halves(grid, window)
+        if cut is not None:
+            return np.concatenate([read_measurement(layer, half, read) for half in cut[1:]], axis=cut[0])
         if window is not None:
             values = decode(read(layer, *window), layer.decoding, layer.name)
             np.copyto(result, bilinear(values, at, window, ratio), where=np.isfinite(at[1]))

@@ -22,6 +22,7 @@ __all__ = [
     "apart",
     "bilinear",
     "coarseness",
+    "halves",
     "nearest",
     "positions",
     "positions_by",
@@ -32,7 +33,10 @@ NODE = 8
 """Distance of the pixels whose positions are transformed exactly; blocks start at multiples of it."""
 
 OFF = 0.1
-"""Pixels of the source that an interpolated position may be off; beyond, the pixels around are transformed."""
+"""Pixels of the source that interpolated positions may be off; else the pixels around are transformed."""
+
+LARGEST = 2**25
+"""Pixels of a source that are read at once."""
 
 Window = tuple[slice, slice]
 Positions = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -43,8 +47,9 @@ def positions(source: GeoBox, target: GeoBox) -> Positions:
     """Row and column in a source grid of every pixel's middle of a target grid.
 
     Every eighth pixel is transformed exactly, those between are interpolated: at 10 m that is 0.0001 m off.
-    Where that is wrong, at the antimeridian and around the poles, all pixels are transformed. Blocks that start at multiples of eight pixels get the same positions as the whole, so they meet without
-    seams (warping programs choose the exact pixels anew for every block).
+    Where that is wrong, at the antimeridian and around the poles, all pixels are transformed. Blocks that
+    start at multiples of eight pixels get the same positions as the whole, so they meet without seams
+    (warping programs choose the exact pixels anew for every block).
 
     Parameters
     ----------
@@ -103,7 +108,7 @@ def positions_by(
         bent = _bent(exact[0]) | _bent(exact[1])
     y, x = np.nonzero(bent.repeat(NODE, 0).repeat(NODE, 1)[: target.shape[0], : target.shape[1]])
     if y.size:
-        row[y, x], column[y, x] = place(*_apply(target.affine, x + 0.5, y + 0.5))
+        row[y, x], column[y, x] = place(*_apply(target.affine, np.float64(0.5) + x, np.float64(0.5) + y))
     return row, column
 
 
@@ -166,6 +171,29 @@ def window_for(shape: Sequence[int], at: Positions, reach: tuple[float, float]) 
             return None
         window.append(slice(low, high))
     return window[0], window[1]
+
+
+def halves(grid: GeoBox, window: Window) -> tuple[int, GeoBox, GeoBox] | None:
+    """Cut a grid in two where it needs too many pixels of a source at once, as coarse ones do.
+
+    Returns
+    -------
+    (axis, GeoBox, GeoBox) or None
+        The axis to join along, and the halves, whose positions are those of the whole.
+
+    Examples
+    --------
+    >>> from affine import Affine
+    >>> grid = GeoBox((20, 30), Affine(500, 0, 0, 0, -500, 0), "EPSG:32631")
+    >>> axis, west, east = halves(grid, (slice(0, 10_000), slice(0, 15_000)))
+    >>> axis, west.shape.xy, east.shape.xy, halves(grid, (slice(0, 10), slice(0, 10)))
+    (1, (8, 20), (22, 20), None)
+    """
+    axis = 0 if grid.shape[0] > grid.shape[1] else 1
+    cut = grid.shape[axis] // 2 // NODE * NODE
+    if not cut or math.prod(span.stop - span.start for span in window) <= LARGEST:
+        return None
+    return (0, grid[:cut], grid[cut:]) if axis == 0 else (1, grid[:, :cut], grid[:, cut:])
 
 
 def apart(shape: Sequence[int], at: Positions) -> tuple[Positions, ...]:

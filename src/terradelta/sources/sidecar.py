@@ -80,8 +80,8 @@ class FileSettings(_Model):
         | None
     ) = Field(
         None,
-        description="What radar values measure: sigma0, gamma0 or beta0, with -rtc where terrain is corrected "
-        "for, else -ellipsoid.",
+        description="What radar values measure: sigma0, gamma0 or beta0, with -rtc where terrain is "
+        "corrected for, else -ellipsoid.",
     )
     crs: str | None = Field(None, description="CRS of files that carry none, for example 'EPSG:32631'.")
     layer: str | None = Field(None, description="Name of a static layer (dem, forest, land_cover, ...).")

@@ -17,7 +17,7 @@ from terradelta.errors import SourceError
 from terradelta.sources.folder import scan
 from terradelta.sources.layers import Layer
 from terradelta.sources.planned import lazy_image
-from terradelta.sources.reading import read_categories, read_mosaic
+from terradelta.sources.reading import fits, read_categories, read_mosaic
 from terradelta.sources.sidecar import SidecarLike, load_sidecar
 from terradelta.types import PathType
 
@@ -104,9 +104,8 @@ def write_layer_of(path: Path, pieces: Sequence[Layer], grid: GeoBox) -> None:
     """
     layer = pieces[0]
     if layer.categorical:
-        missing = layer.decoding.nodata[0] if layer.decoding.nodata else 0
-        read = partial(_categories, pieces, missing)
-        values = lazy_image(read, grid, layer.raw.dtype, None)
+        dtype = np.result_type(*(piece.raw.dtype for piece in pieces))
+        values = lazy_image(partial(_categories, pieces, dtype), grid, dtype, None)
     else:
         values = lazy_image(partial(_measurement, pieces), grid, np.dtype(np.float32), None)
         if not bool(da.isfinite(values).any().compute()):
@@ -120,11 +119,21 @@ def write_layer_of(path: Path, pieces: Sequence[Layer], grid: GeoBox) -> None:
     )  # fmt: skip
 
 
-def _categories(pieces: Sequence[Layer], missing: float, _: int, grid: GeoBox) -> NDArray[Any]:
-    result = read_categories(pieces[0], grid, missing)
-    for piece in pieces[1:]:
-        result = np.where(result == missing, read_categories(piece, grid, missing), result)
+def _categories(pieces: Sequence[Layer], dtype: np.dtype[Any], _: int, grid: GeoBox) -> NDArray[Any]:
+    """Classes of several files, each with its own number for no data; that of the first is kept."""
+    result = np.full(grid.shape, _missing(pieces[0]), dtype)
+    holes = np.ones(grid.shape, bool)
+    for piece in pieces:
+        values = read_categories(piece, grid, _missing(piece))
+        seen = holes & ~np.isin(values, (_missing(piece), *piece.decoding.nodata))
+        result[seen] = values[seen]
+        holes &= ~seen
     return result
+
+
+def _missing(layer: Layer) -> float:
+    """Give the number for no data, if the classes can have it, else 0."""
+    return next((number for number in layer.decoding.nodata if fits(number, layer.raw.dtype)), 0)
 
 
 def _measurement(pieces: Sequence[Layer], _: int, grid: GeoBox) -> NDArray[np.float32]:

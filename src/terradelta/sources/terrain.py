@@ -23,6 +23,7 @@ from terradelta.sources.grids import require_crs, shift_between, tidy_crs
 from terradelta.sources.layers import Decoding, Layer
 from terradelta.sources.reading import decode, read_categories, read_measurement, read_stored
 from terradelta.sources.remote.offers import LayerOffer
+from terradelta.sources.resampling import positions
 from terradelta.sources.sidecar import FileSettings, load_sidecar
 from terradelta.sources.weather.placing import extent_of, middle_of
 from terradelta.types import PathType
@@ -32,6 +33,7 @@ __all__ = ["layer_from_file"]
 _COMPANIONS = re.compile(r"_(EDM|FLM|HEM|WBM|ACM|InputQuality)$")
 _VOIDS = (-32768.0, -32767.0, -9999.0)
 _HEIGHTS = (-500.0, 9000.0)
+_PLACES = 64
 _METRES = ("", "m", "metre", "metres", "meter", "meters")
 
 
@@ -116,10 +118,9 @@ def layer_from_file(
     sheets = _sheets(near)
     first = near[0].raw.path
     more = f"+{len(near) - 1}" if len(near) > 1 else ""
-    read = _read_classes if near[0].categorical else _read_heights
     return LayerOffer(
         key=f"file/{name}/{first.stem}{more}", source="file", product=first.stem, name=name,
-        categorical=near[0].categorical, read=partial(read, sheets), facts=_facts(near, grid),
+        categorical=near[0].categorical, read=partial(_read_sheets, sheets), facts=_facts(near, grid),
     )  # fmt: skip
 
 
@@ -257,22 +258,16 @@ def _classes(stored: NDArray[Any], tile: Layer) -> NDArray[Any]:
     return values
 
 
-def _read_heights(sheets: Sequence[_Sheet], grid: GeoBox) -> NDArray[np.float32]:
-    result = np.full(grid.shape, np.nan, np.float32)
+def _read_sheets(sheets: Sequence[_Sheet], grid: GeoBox) -> NDArray[Any]:
+    """Read all sheets onto a grid; where they overlap the first with data wins."""
+    classes = sheets[0].layer.categorical
+    dtype = np.result_type(*(sheet.layer.raw.dtype for sheet in sheets)) if classes else np.float32
+    result = np.full(grid.shape, 0 if classes else np.nan, dtype)
     for sheet in sheets:
-        holes = np.isnan(result)
+        holes = result == 0 if classes else np.isnan(result)
         if holes.any():
-            result[holes] = read_measurement(sheet.layer, grid, sheet.read)[holes]
-    return result
-
-
-def _read_classes(sheets: Sequence[_Sheet], grid: GeoBox) -> NDArray[Any]:
-    dtype = np.result_type(*(sheet.layer.raw.dtype for sheet in sheets))
-    result = np.zeros(grid.shape, dtype)
-    for sheet in sheets:
-        holes = result == 0
-        if holes.any():
-            result[holes] = read_categories(sheet.layer, grid, 0, sheet.read)[holes]
+            read = partial(read_categories, missing=0) if classes else read_measurement
+            result[holes] = read(sheet.layer, grid, read=sheet.read)[holes]
     return result
 
 
@@ -285,11 +280,20 @@ def _facts(tiles: Sequence[Layer], grid: GeoBox) -> dict[str, str]:
         vertical = "EGM2008 height"
     if vertical:
         facts["vertical"] = vertical
-    crs = require_crs(grid)
-    covered = tiles[0].grid.footprint(crs)
-    for tile in tiles[1:]:
-        covered = covered | tile.grid.footprint(crs)
-    share = (covered & grid.extent).area / grid.extent.area
+    share = _covered(tiles, grid)
     if share < 0.999:
         facts["covered"] = f"{share:.1%} of the cube"
     return facts
+
+
+def _covered(tiles: Sequence[Layer], grid: GeoBox) -> float:
+    """Share of a grid's places, evenly spread, that lie in a tile."""
+    places = grid.zoom_to((_PLACES, _PLACES))
+    seen = np.zeros(places.shape, bool)
+    for tile in tiles:
+        inside = (
+            (axis > -0.5) & (axis < size - 0.5)
+            for axis, size in zip(positions(tile.grid, places), tile.grid.shape, strict=True)
+        )
+        seen |= np.logical_and(*inside)
+    return float(seen.mean())

@@ -90,7 +90,7 @@ def patch_box(patch: Path, settings: Sidecar) -> tuple[Bounds, CRS]:
 def _geojson_box(content: bytes) -> tuple[Bounds, str]:
     """Extent and CRS of a GeoJSON polygon; EPSG:4326 (longitude first) where it names no CRS."""
     document = json.loads(content)
-    corners = np.asarray(document["coordinates"], dtype=float).reshape(-1, 2)
+    corners = np.concatenate([np.asarray(ring, dtype=float)[:, :2] for ring in document["coordinates"]])
     named = (document.get("crs") or {}).get("properties", {}).get("name", "EPSG:4326")
     crs = "EPSG:4326" if str(named).endswith("CRS84") else str(named)
     (left, bottom), (right, top) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from terradelta.errors import (
 from terradelta.sources.planned import lazy_blocks
 from terradelta.sources.remote.ahead import ReadAhead, blocks_in_flight
 from terradelta.sources.remote.offers import LayerOffer, Offer
+from terradelta.sources.remote.threads import ReadingThreads
 from terradelta.types import PathType
 
 __all__ = ["Collected", "Limits", "collect"]
@@ -122,7 +123,7 @@ def collect(
     """
     run = _Run(Path(cube), manifest, limits or Limits(), tell or (lambda done, total, what: None))
     ordered = [one for group in ("sar", "optical") for one in _in_order(offers, group)]
-    wanted = [one for one in ordered if not manifest.settled(one.key)]
+    wanted = [one for one in ordered if not manifest.settled(one.key, one.source_id)]
     new_layers = [layer for layer in layers if not manifest.settled(layer.key)]
     run.result.outcomes["there"] += len(ordered) - len(wanted)
     run.total = len(wanted) + len(new_layers)
@@ -251,7 +252,8 @@ class _Run:
         grid = geobox_of(open_cube(self.path))
         values: Any = lazy_blocks(layer.read, grid, layer.read(grid[:1, :1]).dtype, None)
         if values.nbytes <= self.limits.memory // 2:
-            values = values.compute(scheduler="threads", num_workers=self.limits.parallel)
+            with _reading(None, self.limits.parallel) as own:
+                values = values.compute(scheduler=own)
         if values.dtype.kind == "f" and not bool(np.asarray(da.isfinite(values).any())):
             raise SourceError(f"layer {layer.name} has no valid pixel in the cube")
         return values
@@ -259,12 +261,12 @@ class _Run:
 
 @contextmanager
 def _reading(executor: Executor | None, parallel: int) -> Iterator[Executor]:
-    """Give the executor, or threads of our own; what is not begun is given up when an error comes."""
+    """Give the executor, or threads of our own; when an error comes nothing more of them is waited for."""
     if executor is not None:
         yield executor
         return
-    own = ThreadPoolExecutor(parallel, thread_name_prefix="terradelta-read")
+    own = ReadingThreads(parallel)
     try:
         yield own
     finally:
-        own.shutdown(wait=True, cancel_futures=True)
+        own.shutdown(wait=False, cancel_futures=True)

@@ -25,6 +25,7 @@ from rasterio.windows import Window
 from terradelta.errors import SourceError
 from terradelta.sources.grids import tidy_crs
 from terradelta.sources.layers import Layer, RawLayer
+from terradelta.sources.remote.discretion import keep_secrets_out_of_logs
 from terradelta.sources.remote.retrying import BusyError, error_for
 
 __all__ = ["RemoteRaster", "gdal_name", "open_raster", "remote_reading"]
@@ -37,7 +38,7 @@ _DEFAULTS: dict[str, Any] = {
     "GDAL_HTTP_LOW_SPEED_TIME": 60,
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_INGESTED_BYTES_AT_OPEN": 32768,
-    "CPL_VSIL_CURL_USE_HEAD": "NO",
+    "CPL_VSIL_CURL_USE_HEAD": "YES",
     "VSI_CACHE": "FALSE",
 }
 
@@ -49,7 +50,7 @@ _BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x
 def remote_reading(**options: Any) -> Iterator[None]:
     """Open and read rasters of other machines inside this block, in the thread that enters it.
 
-    No folder is listed, cookies go into a temporary folder. GDAL reads secrets itself: `~/.netrc`, or the
+    No folder is listed, cookies go into a temporary folder, queries of addresses into no log. GDAL reads secrets itself: `~/.netrc`, or the
     environment variables ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``GDAL_HTTP_HEADER_FILE``,
     ``GDAL_HTTP_BEARER``.
 
@@ -67,6 +68,7 @@ def remote_reading(**options: Any) -> Iterator[None]:
     ...     getenv()["GDAL_HTTP_TIMEOUT"]
     5
     """
+    keep_secrets_out_of_logs()
     settings = _DEFAULTS | _cookies() | options
     with rasterio.Env(
         **{key: value for key, value in settings.items() if value is not None and key not in os.environ}
@@ -163,12 +165,12 @@ _failures: Counter[str] = Counter()
 def _afresh(address: str) -> Iterator[str]:
     """Address under which GDAL, which remembers failures for good, asks the server again.
 
-    What stands after "#" is never sent. Links to S3 have no such part: there GDAL has to forget the file when
-    it closes it, which is not safe while other threads read it, and to try again itself.
+    What stands after "#" is never sent. Links to S3 and the like have no such part: there GDAL has to forget
+    the file when it closes it, which is not safe while other threads read it, and to try again itself.
     """
     failed = _failures[_plain(address)]
-    if not address.startswith("s3://"):
-        yield f"{address}#{failed}" if failed and "://" in address else address
+    if address.startswith("http"):
+        yield f"{address}#{failed}" if failed else address
         return
     forgetful = {"CPL_VSIL_CURL_NON_CACHED": gdal_name(address)} if failed else {}
     with rasterio.Env(GDAL_HTTP_MAX_RETRY=2, GDAL_HTTP_RETRY_DELAY=1, **forgetful):

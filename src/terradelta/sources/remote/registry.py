@@ -12,7 +12,7 @@ from terradelta.errors import InputError, SourceError
 from terradelta.sources.remote.local import FolderSource
 from terradelta.sources.remote.offers import Source
 
-__all__ = ["known_sources", "open_source"]
+__all__ = ["known_sources", "open_source", "require_no_secret"]
 
 _CATALOGUES = ("catalog.json", "collection.json")
 
@@ -56,7 +56,7 @@ def open_source(text: str) -> Source:
     if text in _profiles():
         return _stac(text)
     if "://" in text:
-        _require_no_secret(text)
+        require_no_secret(text)
         return _stac(text)
     path = Path(text)
     if not path.exists():
@@ -80,8 +80,15 @@ def _unknown(text: str) -> str:
     )
 
 
-def _require_no_secret(address: str) -> None:
-    parts = urlsplit(address)
+def require_no_secret(address: str) -> None:
+    """Refuse an address with credentials, before it is written anywhere; names and paths pass.
+
+    Raises
+    ------
+    SourceError
+        It holds a user, a password or a query; they are not repeated.
+    """
+    parts = urlsplit(address if "://" in address else "")
     if parts.username or parts.password or parts.query:
         raise SourceError(
             f"{parts.scheme}://{parts.hostname}: the address holds credentials or a query, which the cube "

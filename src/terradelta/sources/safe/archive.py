@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,9 @@ def number(element: ElementTree.Element, path: str, default: Any = None) -> floa
     """
     text = text_of(element, path, None if default is None else str(default))
     try:
-        return float(text)
-    except ValueError as error:
-        raise SourceError(f"{path} is {text!r}, no number; this is no Sentinel-1 SAFE product") from error
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise SourceError(f"{path} is {text!r}, no number; this is no Sentinel-1 SAFE product")
+    return value

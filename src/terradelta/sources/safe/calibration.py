@@ -148,7 +148,7 @@ def _noise(archive: Archive, stem: str) -> _Noise:
     vectors = root.findall(".//{*}noiseRangeVector")
     if not vectors:
         return _Noise(_table(archive, root.findall(".//{*}noiseVector"), "noiseLut"), ())
-    blocks = tuple(_block(vector) for vector in root.findall(".//{*}noiseAzimuthVector"))
+    blocks = tuple(_block(archive, vector) for vector in root.findall(".//{*}noiseAzimuthVector"))
     return _Noise(_table(archive, vectors, "noiseRangeLut"), blocks)
 
 
@@ -164,13 +164,16 @@ def _table(archive: Archive, vectors: list[ElementTree.Element], name: str) -> T
     return Table(lines, pixels, values)
 
 
-def _block(vector: ElementTree.Element) -> _Block:
+def _block(archive: Archive, vector: ElementTree.Element) -> _Block:
     first, last = (
         [int(number(vector, f"{end}{name}", default)) for name in ("AzimuthLine", "RangeSample")]
         for end, default in (("first", 0), ("last", 2**31))
     )
     rows, columns = (slice(low, high + 1) for low, high in zip(first, last, strict=True))
-    return _Block(rows, columns, _numbers(vector, "line"), _numbers(vector, "noiseAzimuthLut"))
+    lines, values = (_numbers(vector, name) for name in ("line", "noiseAzimuthLut"))
+    if len(lines) != len(values):
+        raise SourceError(f"{archive.name}: noiseAzimuthLut has other lines than values; fetch it again")
+    return _Block(rows, columns, lines, values)
 
 
 def _numbers(vector: ElementTree.Element, name: str) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 
 from terradelta.errors import SourceError
 from terradelta.sources.grids import require_crs
-from terradelta.sources.resampling import bilinear, window_for
+from terradelta.sources.resampling import bilinear, halves, window_for
 from terradelta.sources.safe.calibration import Measure, calibrate
 from terradelta.sources.safe.geometry import placement_of, positions_in
 from terradelta.sources.safe.product import Image, SafeProduct, read_safe
@@ -83,6 +83,9 @@ def _band(
     window = window_for(image.shape, at, (max(1.0, ratio[0]), max(1.0, ratio[1])))
     if window is None:
         return np.full(grid.shape, np.nan, dtype=np.float32)
+    cut = halves(grid, window)
+    if cut is not None:
+        return np.concatenate([_band(product, image, half, measure, noise) for half in cut[1:]], axis=cut[0])
     first = window[0].start, window[1].start
     dn = _numbers(product, image, window)
     power = calibrate(dn, product, image.band, measure, noise=noise, first=first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,10 @@ class Placement:
     grid: GeolocationGrid
 
     def positions(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Positions:
-        """Give lines and pixels of places in the plane, by Newton's steps in the cells of the grid."""
+        """Give lines and pixels of places in the plane, by Newton's steps in the cells of the grid.
+
+        Infinite where the steps come to no end, which is far away from the image.
+        """
         start = self.grid.lines.mean(), self.grid.pixels.mean()
         line, pixel = np.full(x.shape, start[0]), np.full(x.shape, start[1])
         for _ in range(_ROUNDS):
@@ -59,9 +62,10 @@ class Placement:
             step_line = (away_x * y_pixel - away_y * x_pixel) / area
             step_pixel = (away_y * x_line - away_x * y_line) / area
             line, pixel = line + step_line, pixel + step_pixel
-            if max(np.abs(step_line).max(), np.abs(step_pixel).max()) < _EXACT:
+            found = np.maximum(np.abs(step_line), np.abs(step_pixel)) < _EXACT
+            if found.all():
                 break
-        return line, pixel
+        return np.where(found, line, math.inf), np.where(found, pixel, math.inf)
 
 
 class _Cell:
@@ -155,8 +159,19 @@ def incidence_on(product: SafeProduct, grid: GeoBox) -> NDArray[np.float32]:
     """
     if not product.images:
         raise SourceError(f"{product.name}: has no annotation, so no incidence angles; fetch its annotation")
-    image = product.images[0]
-    return _incidence(image, positions_in(image, grid)).astype(np.float32)
+    return _first([_incidence(image, positions_in(image, grid)) for image in _swaths(product)]).astype(
+        np.float32
+    )
+
+
+def _swaths(product: SafeProduct) -> list[Image]:
+    """Give the images of one polarisation: one, or those of the sub-swaths of an SLC product."""
+    return [image for image in product.images if image.band == product.images[0].band]
+
+
+def _first(planes: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Of several planes the first value that is known."""
+    return reduce(lambda seen, more: np.where(np.isnan(seen), more, seen), planes)
 
 
 def _incidence(image: Image, at: Positions) -> NDArray[np.float64]:
@@ -183,11 +198,11 @@ def mean_incidence(products: tuple[SafeProduct, ...], grid: GeoBox) -> float:
         Degrees; NaN where none of them covers any of it, or none has an annotation.
     """
     longitude, latitude = np.array(places_on(grid, _SAMPLES)).T
-    seen = np.full(longitude.shape, math.nan)
-    for image in (product.images[0] for product in products if product.images):
+    angles = [np.full(longitude.shape, math.nan)]
+    for image in (image for product in products for image in _swaths(product)):
         placement = placement_of(image)
         change = Transformer.from_crs("EPSG:4326", placement.plane, always_xy=True)
-        angles = _incidence(image, placement.positions(*change.transform(longitude, latitude)))
-        seen = np.where(np.isnan(seen), angles, seen)
+        angles.append(_incidence(image, placement.positions(*change.transform(longitude, latitude))))
+    seen = _first(angles)
     known = seen[np.isfinite(seen)]
     return float(known.mean()) if known.size else math.nan

@@ -185,7 +185,12 @@ def read_safe(path: PathType) -> SafeProduct:
     if not path.exists():
         raise SourceError(f"{path} does not exist; give the folder or zip file of a SAFE product")
     parts = [path, *(path / part for part in (MANIFEST, "annotation", "measurement"))]
-    return _read(path.absolute(), tuple(part.stat().st_mtime_ns for part in parts if part.exists()))
+    try:
+        return _read(path.absolute(), tuple(part.stat().st_mtime_ns for part in parts if part.exists()))
+    except SourceError as error:
+        if path.name.split(".")[0] in str(error):
+            raise
+        raise SourceError(f"{path.name}: {error}") from error
 
 
 @lru_cache(maxsize=64)
@@ -233,7 +238,12 @@ def _processing(manifest: ElementTree.Element) -> tuple[str, str]:
 
 def _footprint(text: str) -> tuple[tuple[float, float], ...]:
     pairs = [pair.split(",") for pair in text.split()]
-    return tuple((float(longitude), float(latitude)) for latitude, longitude in pairs)
+    try:
+        return tuple((float(longitude), float(latitude)) for latitude, longitude in pairs)
+    except ValueError as error:
+        raise SourceError(
+            f"footPrint/coordinates are {text!r}, no places; fetch the product again"
+        ) from error
 
 
 def _images(archive: Archive) -> tuple[Image, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ def fields_of_table(path: Path, settings: FileSettings) -> dict[str, Field]:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, comment="#", skipinitialspace=True, encoding="utf-8-sig")
+        table = pd.read_csv(path, comment="#", skipinitialspace=True, encoding="utf-8-sig").dropna(how="all")
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise SourceError(
             f"{path.name}: cannot be read as CSV ({error}); use commas and one heading line"
@@ -52,7 +53,7 @@ def fields_of_table(path: Path, settings: FileSettings) -> dict[str, Field]:
             f"{path.name}: no column of days ({', '.join(DAY_NAMES)}); say 'columns: {{day: ...}}'"
         )
     try:
-        stamps = pd.to_datetime(table[day], utc=True).dt.tz_localize(None).to_numpy("datetime64[ns]")
+        stamps = _stamps(table[day])
         values = {name: table[name].to_numpy(np.float64) for name in names.values()}
     except (ValueError, TypeError) as error:
         raise SourceError(
@@ -65,6 +66,21 @@ def fields_of_table(path: Path, settings: FileSettings) -> dict[str, Field]:
         quantity: _field(path, settings, quantity, name, times, values[name][first])
         for quantity, name in names.items()
     }
+
+
+def _stamps(column: Any) -> NDArray[np.datetime64]:
+    """Moments (UTC) of texts, or of whole numbers such as 20200131."""
+    import pandas as pd
+
+    if column.dtype.kind in "if":
+        strange = column[~column.between(10_000_101, 99_991_231)]
+        if len(strange):
+            raise ValueError(f"{strange.iloc[0]:.15g} is no day")
+        column = column.astype("int64").astype(str)
+    stamps = pd.to_datetime(column, utc=True)
+    if stamps.isna().any():
+        raise ValueError("a day is missing")
+    return np.asarray(stamps.dt.tz_localize(None).to_numpy("datetime64[ns]"))
 
 
 def _field(

@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from odc.geo.geobox import GeoBox
 
 from terradelta.cube import open_cube
 from terradelta.cube.manifest import Manifest
+from terradelta.cube.store import read_header, require_same
 from terradelta.errors import ConflictError, SourceError
 from terradelta.sources.remote.completing import complete_offer
 from terradelta.sources.remote.offers import Findings, LayerOffer, Offer, Query, Source
 from terradelta.sources.room import expected_bytes
 from terradelta.sources.terrain import layer_from_file
+from terradelta.workflows.building.passes import joined, without_known
 from terradelta.workflows.building.request import Request
 
 __all__ = ["BuildPlan", "plan_build"]
 
-SAME_PASS = np.timedelta64(20, "m")
-"""Two images of one satellite closer in time than this show the same pass: it comes back after 98 minutes."""
+_NOTES = 3
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ class BuildPlan:
     @cached_property
     def new(self) -> tuple[Offer, ...]:
         """Images that the cube does not have, and that are not known to show nothing."""
-        return tuple(one for one in self.offers if not self._settled(one.key))
+        return tuple(one for one in self.offers if not self._settled(one.key, one.source_id))
 
     @cached_property
     def new_layers(self) -> tuple[LayerOffer, ...]:
         """Layers that the cube does not have."""
         return tuple(one for one in self.layers if not self._settled(one.key))
 
-    def _settled(self, key: str) -> bool:
-        return self.manifest is not None and self.manifest.settled(key)
+    def _settled(self, key: str, source_id: str = "") -> bool:
+        return self.manifest is not None and self.manifest.settled(key, source_id)
 
     @property
     def fetched_bytes(self) -> int:
@@ -110,7 +110,7 @@ def plan_build(
     ConflictError
         What is offered cannot lie in one cube: different radiometry or bands.
     """
-    manifest = Manifest(cube) if (cube / "zarr.json").exists() else None
+    manifest = _manifest_of(cube, request)
     query = request.query()
     if manifest is not None:
         query = replace(query, asked=manifest.closed(request.document()))
@@ -118,7 +118,10 @@ def plan_build(
     for source, own in _queries(query, sources):
         tell(source.name)
         found.append(source.search(own))
-    offers, notes = _joined(found)
+    offers, notes = joined(found)
+    if manifest is not None:
+        offers, more = without_known(offers, manifest)
+        notes += more
     files = [str(file) for one in found for file in one.weather]
     plan = BuildPlan(
         cube, request, tuple(complete_offer(one, request.grid) for one in offers),
@@ -128,9 +131,17 @@ def plan_build(
         tuple(dict.fromkeys((*request.notes, *(line for one in found for line in one.notes), *notes))),
     )  # fmt: skip
     if not plan.offers and not (plan.layers and query.products):
-        raise SourceError(_nothing(request, sources))
+        raise SourceError(_nothing(request, sources, plan.notes))
     _require_one_kind(plan)
     return plan
+
+
+def _manifest_of(cube: Path, request: Request) -> Manifest | None:
+    """Open the manifest of the cube if there is one, and refuse a cube of another place."""
+    if not cube.exists() or (cube.is_dir() and not any(cube.iterdir())):
+        return None
+    require_same(read_header(cube), request.grid, request.area.name)
+    return Manifest(cube)
 
 
 def _queries(query: Query, sources: Sequence[Source]) -> list[tuple[Source, Query]]:
@@ -150,39 +161,15 @@ def _queries(query: Query, sources: Sequence[Source]) -> list[tuple[Source, Quer
     return [(source, own) for source, own in asked if own.products or not query.products]
 
 
-def _nothing(request: Request, sources: Sequence[Source]) -> str:
+def _nothing(request: Request, sources: Sequence[Source], notes: Sequence[str]) -> str:
     names = ", ".join(source.name for source in sources)
     west, south, east, north = request.area.bounds
-    return (
+    line = (
         f"{names}: nothing of {request.period} at {west:.4f},{south:.4f},{east:.4f},{north:.4f}; check the "
-        "outline, the period, and products, orbits and max-cloud"
+        "outline, the period, and products, orbits, bands and max-cloud"
     )
-
-
-def _joined(found: Sequence[Findings]) -> tuple[list[Offer], list[str]]:
-    """Every pass once: where several sources have it, the first one counts."""
-    kept: list[Offer] = []
-    doubled: dict[tuple[str, str], int] = {}
-    for findings in found:
-        before = list(kept)
-        for offer in findings.offers:
-            twin = next((other for other in before if _same_pass(offer, other)), None)
-            if twin is None:
-                kept.append(offer)
-            else:
-                pair = offer.source, twin.source
-                doubled[pair] = doubled.get(pair, 0) + 1
-    notes = [f"{count} images of {source} come from {first}, which has them too"
-             for (source, first), count in doubled.items()]  # fmt: skip
-    return sorted(kept, key=lambda one: (one.time, one.key)), notes
-
-
-def _same_pass(one: Offer, other: Offer) -> bool:
-    return (
-        one.group == other.group
-        and one.flight.platform == other.flight.platform
-        and bool(abs(one.time - other.time) < SAME_PASS)
-    )
+    more = [f"and {len(notes) - _NOTES} notes more"] if len(notes) > _NOTES else []
+    return "; ".join([line, *notes[:_NOTES], *more])
 
 
 def _layers(request: Request, grid: GeoBox, found: Sequence[Findings]) -> list[LayerOffer]:
@@ -202,7 +189,8 @@ def _require_one_kind(plan: BuildPlan) -> None:
     """Refuse to mix what measures different things; nothing is read before."""
     for group, cure in (("sar", "polarisations"), ("optical", "bands")):
         offers = [one for one in plan.offers if one.group == group]
-        _require_one([(one, "/".join(one.bands)) for one in offers], _in_cube(plan, group, "band"), cure)
+        kinds = [(one, "/".join(sorted(one.bands))) for one in offers]
+        _require_one(kinds, _in_cube(plan, group, "band"), cure)
     radar = [(one, one.radiometry) for one in plan.offers if one.group == "sar" and one.radiometry]
     _require_one(radar, _in_cube(plan, "sar", "radiometry"), "products")
 
@@ -225,5 +213,5 @@ def _in_cube(plan: BuildPlan, group: str, what: str) -> str:
         return ""
     values = [str(value) for value in tree[group].to_dataset()[what].values]
     if what == "band":
-        return "/".join(values)
+        return "/".join(sorted(values))
     return next((value for value in values if value), "")

@@ -16,6 +16,7 @@ from terradelta.cube.grid import grid_document, grid_from
 from terradelta.errors import InputError
 from terradelta.sources.area import Area, choose_grid, read_area
 from terradelta.sources.remote.offers import Query
+from terradelta.sources.remote.registry import known_sources, require_no_secret
 from terradelta.types import Period
 from terradelta.workflows.config import BuildSettings
 
@@ -59,13 +60,15 @@ class Request:
         Raises
         ------
         SourceError
-            The outline or the grid cannot be used.
+            The outline or the grid cannot be used, or an address holds credentials.
         """
         area = read_area(str(settings.place))
         grid, notes = choose_grid(area, crs=settings.crs, resolution=settings.resolution or _RESOLUTION)
         plain = settings.model_dump(mode="json")
         asked = {name: plain[name] for name in _ASKED}
         for name in ("weather", "source"):
+            for value in asked[name]:
+                require_no_secret(value)
             asked[name] = [_absolute(value) for value in asked[name]]
         for name in ("dem", "land_cover"):
             asked[name] = asked[name] and _absolute(asked[name])
@@ -104,8 +107,11 @@ class Request:
 
     @property
     def period(self) -> Period:
-        """Times that count."""
-        return Period.parse(self.time)
+        """Times that count; an `InputError` where it ends before it starts."""
+        try:
+            return Period.parse(self.time)
+        except ValueError as error:
+            raise InputError(f"time {self.time}: {error}") from None
 
     def query(self) -> Query:
         """Give what every source is asked for."""
@@ -119,4 +125,4 @@ class Request:
 
 def _absolute(text: str) -> str:
     """Make a path that is there independent of the folder we are in; addresses and names stay."""
-    return str(Path(text).resolve()) if Path(text).exists() else text
+    return str(Path(text).resolve()) if Path(text).exists() and text not in known_sources() else text

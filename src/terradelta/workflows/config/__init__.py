@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from terradelta.workflows.config.base import Settings, Written, load_settings, to_yaml
+from terradelta.workflows.config.base import Settings, Written, fields_of, load_settings, to_yaml
 from terradelta.workflows.config.building import BuildSettings, ImportSettings, UpdateSettings
 from terradelta.workflows.config.database import (
     DatabaseCheckSettings,
@@ -55,6 +55,7 @@ __all__ = [
     "TransferSettings",
     "UpdateSettings",
     "Written",
+    "fields_of",
     "load_settings",
     "to_yaml",
 ]

@@ -34,6 +34,7 @@ __all__ = [
     "Scheduler",
     "Settings",
     "Written",
+    "fields_of",
     "load_settings",
     "to_yaml",
 ]
@@ -153,6 +154,19 @@ class Written:
     """How the command line shows that a value is written."""
 
     form: str
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Give the fields of settings: their own before those that they share with others.
+
+    Examples
+    --------
+    >>> from terradelta.workflows.config import UpdateSettings
+    >>> list(fields_of(UpdateSettings))
+    ['cube', 'until', 'dry_run', 'parallel', 'memory', 'scheduler']
+    """
+    names = dict.fromkeys(name for kind in model.__mro__ for name in vars(kind).get("__annotations__", ()))
+    return {name: model.model_fields[name] for name in names if name in model.model_fields}
 
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Written("<size>")]
@@ -315,7 +329,7 @@ def to_yaml(model: type[Settings]) -> str:
 def _lines(model: type[BaseModel], indent: str) -> Iterator[str]:
     import yaml
 
-    for name, field in model.model_fields.items():
+    for name, field in fields_of(model).items():
         yield ""
         yield f"{indent}# {field.description} {_limits(field)}".rstrip()
         inner = _section(field)

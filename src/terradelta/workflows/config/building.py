@@ -33,6 +33,12 @@ def _check_period(value: Any) -> Any:
     return value if value is None else str(value)
 
 
+def _check_until(value: Any) -> Any:
+    if value is not None:
+        Period.parse(f"1900/{value}")
+    return value if value is None else str(value)
+
+
 Times = Annotated[str | None, BeforeValidator(_check_period), Written("<from/to>")]
 
 
@@ -56,7 +62,7 @@ class _FetchSettings(Settings):
     scheduler: Scheduler = None
 
 
-class BuildSettings(_FileSettings, _FetchSettings):
+class BuildSettings(_FetchSettings, _FileSettings):
     """Make a cube of a place from catalogues, or from a folder of rasters; the same command goes on."""
 
     place: Path = Field(
@@ -127,7 +133,9 @@ class UpdateSettings(_FetchSettings):
     """Bring a cube up to date with the sources it was built from."""
 
     cube: Path = Field(description="Cube to add to.")
-    until: str | None = Field(None, description="Last date that counts, e.g. 2026-06-30; empty: now.")
+    until: Annotated[str | None, BeforeValidator(_check_until), Written("<date>")] = Field(
+        None, description="Last date that counts, e.g. 2026-06-30; empty: now."
+    )
 
 
 class ImportSettings(_FileSettings):

@@ -12,11 +12,11 @@ from odc.geo.geobox import GeoBox
 
 from terradelta.sources.describe import describe
 from terradelta.sources.reading import read_measurement
+from terradelta.sources.remote.discretion import keep_secrets_out_of_logs
 from terradelta.sources.remote.offers import Images
 from terradelta.sources.remote.opening import open_raster, remote_reading
 from terradelta.sources.remote.opera.bursts import Burst
 from terradelta.sources.remote.opera.credentials import Login
-from terradelta.sources.remote.opera.discretion import keep_secrets_out_of_logs
 from terradelta.sources.remote.retrying import PATIENCE, Patience, retried
 from terradelta.sources.sidecar import FileSettings
 

@@ -11,17 +11,21 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from pystac import Link
 from pystac_client import Client
 from pystac_client.stac_api_io import StacApiIO
 
 from terradelta.errors import SourceError
 from terradelta.sources.grids import Bounds
 from terradelta.sources.remote.retrying import PATIENCE, BusyError, Patience, error_for, retried
-from terradelta.sources.remote.stac.items import Item
+from terradelta.sources.remote.stac.items import NOWHERE, Item, absolute
 
 __all__ = ["Catalogue", "open_catalogue"]
 
 _TIMEOUT = (20.0, 60.0)
+_MOVES = 5
+_STALE = 50
+"""Pages without anything new after which a server is not asked for more."""
 
 
 class _PatientIO(StacApiIO):
@@ -44,7 +48,7 @@ class _PatientIO(StacApiIO):
         what = f"{parts.netloc}{parts.path}"
         body = {"json": parameters} if method == "POST" else {"params": parameters}
         try:
-            answer = self.session.request(method, href, headers=headers, timeout=_TIMEOUT, **body)
+            answer = self._sent(method, href, headers=headers, timeout=_TIMEOUT, **body)
             text = answer.content.decode("utf-8")
         except (
             requests.ConnectionError,
@@ -60,9 +64,22 @@ class _PatientIO(StacApiIO):
             ) from None
         if not answer.ok:
             raise error_for(answer.status_code, what, answer.headers.get("Retry-After", ""))
-        if not text.rstrip().endswith(("}", "]")):
-            raise BusyError(f"{what}: half an answer, or no JSON; check the address, or try again later")
+        try:
+            json.loads(text)
+        except ValueError:
+            raise BusyError(
+                f"{what}: half an answer, or no JSON; check the address, or try again later"
+            ) from None
         return text
+
+    def _sent(self, method: str, href: str, **options: Any) -> requests.Response:
+        """Send a request, and a search to where it has moved: by itself requests would forget its body."""
+        for _ in range(_MOVES):
+            answer = self.session.request(method, href, allow_redirects=method == "GET", **options)
+            if not answer.is_redirect:
+                break
+            href = urljoin(href, answer.headers["Location"])
+        return answer
 
 
 @dataclass(frozen=True)
@@ -121,7 +138,8 @@ class Catalogue:
         seen: set[tuple[str, str]] = set()
         for item in found:
             identity = item.collection, item.id
-            if identity not in seen and (self.api or not collections or item.collection in collections):
+            asked_for = not collections or item.collection in collections
+            if identity not in seen and (asked_for or (self.api and item.collection == NOWHERE)):
                 seen.add(identity)
                 yield item
 
@@ -144,13 +162,44 @@ class Catalogue:
         page_size: int,
     ) -> Iterator[Item]:
         client = self._client()
+        client.add_conforms_to("ITEM_SEARCH")
         limits = dict(query) if query and client.conforms_to("QUERY") else None
+        links = [link for link in self.root.get("links", ()) if link.get("rel") == "search"]
+        post = any(link.get("method", "").upper() == "POST" for link in links)
         for box in boxes:
             search = client.search(
-                collections=list(collections), bbox=box, datetime=interval, query=limits, limit=page_size
-            )
-            for page in search.items_as_dicts():
-                yield Item(page, _own_address(page, self.address))
+                collections=list(collections), bbox=box, datetime=interval, query=limits, limit=page_size,
+                method="POST" if post else "GET",
+            )  # fmt: skip
+            for page in self._pages(search.url, search.method or "GET", search.get_parameters()):
+                for item in page:
+                    yield Item(item, _own_address(item, self.address))
+
+    def _pages(
+        self, url: str, method: str, parameters: dict[str, Any]
+    ) -> Iterator[list[Mapping[str, Any]]]:
+        """Items of each page, to the last one; some servers give empty pages on the way.
+
+        Raises
+        ------
+        SourceError
+            The pages lead in a circle.
+        """
+        seen, stale = set[str](), 0
+        page = self._io.read_json(url, method=method, parameters=parameters)
+        while True:
+            items = list(page.get("features") or ())
+            yield items
+            names = {f"{item.get('collection')}/{item.get('id')}" for item in items} - seen
+            seen |= names
+            stale = 0 if names else stale + 1
+            following = [link for link in page.get("links") or () if link.get("rel") == "next"]
+            if not following or stale >= _STALE:
+                break
+            link = following[0] | {"href": urljoin(url, following[0]["href"])}
+            page = self._io.read_json(Link.from_dict(link), parameters=parameters)
+        if following and items:
+            raise SourceError(f"{_plain(url)}: its pages go round in a circle; ask for a shorter time")
 
     def _walked(self, boxes: Sequence[Bounds]) -> Iterator[Item]:
         waiting, seen = [self.address], {self.address}
@@ -228,17 +277,13 @@ def _may_hold(page: Mapping[str, Any], boxes: Sequence[Bounds]) -> bool:
         return True
     half = len(told[0]) // 2
     west, south, east, north = told[0][0], told[0][1], told[0][half], told[0][half + 1]
-    return any(west <= box[2] and box[0] <= east and south <= box[3] and box[1] <= north for box in boxes)
+    return any(
+        west <= box[2] + turn and box[0] + turn <= east and south <= box[3] and box[1] <= north
+        for box in boxes
+        for turn in (0, 360)
+    )
 
 
 def _below(page: Mapping[str, Any], address: str) -> list[str]:
     links = (link for link in page.get("links", ()) if link.get("rel") in ("child", "item", "items"))
-    return list(dict.fromkeys(_absolute(str(link.get("href", "")), address) for link in links))
-
-
-def _absolute(link: str, base: str) -> str:
-    if urlsplit(link).scheme or link.startswith("/"):
-        return link
-    if urlsplit(base).scheme:
-        return urljoin(base, link)
-    return str((Path(base).parent / link).resolve())
+    return list(dict.fromkeys(absolute(str(link.get("href", "")), address) for link in links))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,10 @@ from terradelta.sources.names import read_name
 from terradelta.sources.remote.stac.harmonize import baseline_of
 from terradelta.sources.times import Time, parse_time
 
-__all__ = ["Item"]
+__all__ = ["NOWHERE", "Item", "absolute"]
+
+NOWHERE = "items"
+"""Collection of an item that names none."""
 
 _NAMES = (
     "s2:product_uri", "sentinel:product_id", "s1:product_identifier", "s2:granule_id", "title",
@@ -53,8 +57,8 @@ class Item:
 
     @property
     def collection(self) -> str:
-        """Id of its collection; "items" where it has none."""
-        return str(self.json.get("collection") or "items")
+        """Id of its collection; `NOWHERE` where it has none."""
+        return str(self.json.get("collection") or NOWHERE)
 
     @cached_property
     def properties(self) -> Mapping[str, Any]:
@@ -149,12 +153,7 @@ class Item:
 
     def address(self, asset: str) -> str:
         """Absolute address of an asset."""
-        href = str(self.assets[asset]["href"])
-        if urlsplit(href).scheme or href.startswith("/"):
-            return href
-        if urlsplit(self.base).scheme in ("http", "https"):
-            return urljoin(self.base, href)
-        return f"{self.base.rpartition('/')[0]}/{href}" if "/" in self.base else href
+        return absolute(str(self.assets[asset]["href"]), self.base)
 
     def pixel(self, asset: str) -> float:
         """Edge of an asset's pixels in the units of its CRS, as far as it is told; NaN if not."""
@@ -165,6 +164,24 @@ class Item:
         bands = told.get("raster:bands") or [{}]
         size = told.get("gsd") or told.get("raster:spatial_resolution") or bands[0].get("spatial_resolution")
         return float(size or self.properties.get("gsd") or math.nan)
+
+
+def absolute(link: str, base: str) -> str:
+    """Address or path that a link means, seen from where it stands.
+
+    Examples
+    --------
+    >>> absolute("../a.tif", "https://example.org/x/y.json"), absolute("/a.tif", "https://example.org/x/y.json")
+    ('https://example.org/a.tif', 'https://example.org/a.tif')
+    >>> absolute("./a.tif", "/data/x/y.json"), absolute("s3://bucket/a.tif", "/data/x/y.json")
+    ('/data/x/a.tif', 's3://bucket/a.tif')
+    """
+    if urlsplit(link).scheme:
+        return link
+    if urlsplit(base).scheme in ("http", "https"):
+        return urljoin(base, link)
+    folder = base.removeprefix("file://").rpartition("/")[0]
+    return posixpath.normpath(posixpath.join(folder, link))
 
 
 def _platform(text: str) -> str:

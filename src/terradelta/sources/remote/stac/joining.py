@@ -40,11 +40,10 @@ def join(scenes: Sequence[Scene], source: str, opening: Opening, grid: GeoBox) -
 
 
 def _passes(scenes: Sequence[Scene]) -> Iterator[list[Scene]]:
-    """Scenes of each pass: the same datatake, or neighbours in time of the same flight."""
+    """Scenes of each pass: the same datatake or orbit, or neighbours in time of the same flight."""
     by_flight: dict[tuple[str, tuple[object, ...]], list[Scene]] = defaultdict(list)
     for scene in scenes:
-        take = scene.item.datatake if scene.group == "optical" else ""
-        by_flight[take, (scene.product, scene.bands, scene.flight.identity)].append(scene)
+        by_flight[_take(scene), (scene.product, scene.bands, scene.flight.identity)].append(scene)
     for (take, _), members in by_flight.items():
         members.sort(key=lambda scene: (scene.time, scene.item.id))
         cluster = members[:1]
@@ -107,13 +106,15 @@ def _stands_for(newer: Scene, older: Scene) -> bool:
 
 def _moment(cluster: Sequence[Scene]) -> str:
     """Tell a pass over a place apart from every other, whichever of its scenes are listed yet."""
-    first = cluster[0]
-    if first.item.datatake:
-        return first.item.datatake
-    orbit = first.item.properties.get("sat:absolute_orbit")
-    if orbit:
-        return f"{str(first.time)[:10]}/{int(orbit):06d}{first.flight.orbit_direction[:1]}"
-    return str(first.time)[:19]
+    return _take(cluster[0]) or str(cluster[0].time)[:19]
+
+
+def _take(scene: Scene) -> str:
+    """Name of the pass that all its scenes share: the datatake, or half of an orbit; "" unknown."""
+    orbit = scene.item.properties.get("sat:absolute_orbit")
+    if scene.group == "optical" or not orbit:
+        return scene.item.datatake
+    return f"{int(orbit):06d}{scene.flight.orbit_direction[:1]}"
 
 
 def _nbytes(scene: Scene, grid: GeoBox) -> int:

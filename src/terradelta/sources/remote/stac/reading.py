@@ -95,15 +95,23 @@ class Opening:
             As of :func:`terradelta.sources.remote.opening.open_raster`.
         """
         require_keys(asset.address, self.access)
-        try:
-            return retried(partial(self._once, asset, use), self.patience)
-        except AccessError:
-            if not forget(asset.collection, self.access):
-                raise
-            return retried(partial(self._once, asset, use), self.patience)
+        return retried(partial(self._once, asset, use), self.patience)
 
     def _once(self, asset: Asset, use: Callable[[Layer, RemoteRaster], NDArray[Any]]) -> NDArray[Any]:
-        address = signed(asset.address, asset.collection, self.access, self.patience)
+        address = self._signed(asset)
+        try:
+            return self._opened(address, asset, use)
+        except AccessError:
+            if not forget(address, asset.collection, self.access):
+                raise
+        return self._opened(self._signed(asset), asset, use)
+
+    def _signed(self, asset: Asset) -> str:
+        return signed(asset.address, asset.collection, self.access, self.patience)
+
+    def _opened(
+        self, address: str, asset: Asset, use: Callable[[Layer, RemoteRaster], NDArray[Any]]
+    ) -> NDArray[Any]:
         with (
             remote_reading(**self.access.options),
             open_raster(address, asset.name, access=self.access.help) as raster,

@@ -85,14 +85,15 @@ def scene_of(item: Item, product: str, profile: ProductProfile, wanted: tuple[st
         Bands; empty: all of the product.
     """
     there = assets_of(item, profile.bands)
+    optical = profile.kind == "optical"
     bands = wanted or tuple(profile.bands)
+    bands = tuple(_in_order(bands)) if optical else bands
     missing = [band for band in bands if band not in there]
     if missing or not bands:
         return f"no {', '.join(missing) or 'band that is known'}"
     if item.time is None:
         return "no time"
     flight, estimated = _flight(item, profile)
-    optical = profile.kind == "optical"
     offset = _offset(item, there[bands[0]], profile) if optical else None
     assets = tuple(_asset(item, band, there[band], profile) for band in bands)
     name = profile.mask if optical and profile.mask in item.assets else ""

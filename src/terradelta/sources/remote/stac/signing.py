@@ -50,10 +50,19 @@ def signed(address: str, collection: str, access: Access, patience: Patience = P
     return f"{address}{'&' if '?' in address else '?'}{token}"
 
 
-def forget(collection: str, access: Access) -> bool:
-    """Drop a token that was refused; False where there was none."""
+def forget(address: str, collection: str, access: Access) -> bool:
+    """Drop the token of an address that was refused, unless it is a newer one by now.
+
+    Returns
+    -------
+    bool
+        Whether the address was signed, so that another token may help.
+    """
     with _lock:
-        return _tokens.pop((access.address, collection), None) is not None
+        token, _ = _tokens.get((access.address, collection), ("", 0.0))
+        if token and address.endswith(token):
+            del _tokens[access.address, collection]
+    return access.signing != "none" and _is_signed(address, access)
 
 
 def require_keys(address: str, access: Access) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from terradelta.errors import InputError, SourceError
 from terradelta.sources.area import search_boxes
-from terradelta.sources.remote.offers import Findings, LayerOffer, Offer, Query
+from terradelta.sources.remote.offers import Findings, LayerOffer, Offer, Period, Query
 from terradelta.sources.remote.retrying import PATIENCE, Patience
 from terradelta.sources.remote.stac.items import Item
 from terradelta.sources.remote.stac.joining import join
@@ -129,10 +129,10 @@ class StacSource:
             offers += self._offers(
                 [(item, item.collection, recognised(item)) for item in found], query, notes
             )
-        return Findings(
-            offers=tuple(sorted(offers, key=lambda offer: (offer.time, offer.key))), layers=tuple(layers),
-            notes=tuple(notes),
-        )  # fmt: skip
+        begun = sorted(
+            (one for one in offers if one.time in query.period), key=lambda one: (one.time, one.key)
+        )
+        return Findings(offers=tuple(begun), layers=tuple(layers), notes=tuple(notes))
 
     def _wanted(self, query: Query) -> dict[str, ProductProfile]:
         """Products that are asked for; none where items have to be recognised."""
@@ -156,12 +156,13 @@ class StacSource:
         self, catalogue: Catalogue, collections: list[str], told: ProductProfile | None, query: Query
     ) -> Iterator[Item]:
         """Items of the place and the time, whatever the server filters."""
-        start, end = (f"{moment.astype('datetime64[s]')}Z" for moment in _widened(query))
+        around = _widened(query)
+        start, end = (f"{moment.astype('datetime64[s]')}Z" for moment in around)
         boxes = search_boxes(query.area)
         limits = self._limits(told, query)
         size = self.profile.page_size
         for item in catalogue.items(collections, boxes, f"{start}/{end}", limits, size):
-            if item.meets(query.area.outline) and (item.time is None or item.time in query.period):
+            if item.meets(query.area.outline) and (item.time is None or item.time in around):
                 yield item
 
     def _limits(self, told: ProductProfile | None, query: Query) -> dict[str, Any]:
@@ -217,6 +218,6 @@ class StacSource:
         return layer_of(items, product, told, self.name, Opening(self.profile.access, self.patience), query)
 
 
-def _widened(query: Query) -> tuple[np.datetime64, np.datetime64]:
-    """Give the times for the server, which may know an image by its middle."""
-    return query.period.start - _MARGIN, query.period.end + _MARGIN
+def _widened(query: Query) -> Period:
+    """Give the period in which all parts of a pass lie, also for servers that know them by their middle."""
+    return Period(query.period.start - _MARGIN, query.period.end + _MARGIN)
