@@ -132,6 +132,86 @@ def test_only_some_orbits_and_bands(cli: Any, aoi: Path, archive: Path, tmp_path
     cli(*build(aoi, archive, cube)).refused("VH/VV", "the cube", "polarisations")
 
 
+def test_an_update_asks_again_for_all_that_was_asked(
+    cli: Any, aoi: Path, archive: Path, tmp_path: Path, write_tif: Callable[..., Path]
+) -> None:
+    cube, other = tmp_path / "place.zarr", tmp_path / "other"
+    radar(other, 3, write_tif)
+    (archive / "S1A_20200120T173000_VV.tif").unlink()
+    (archive / "S1A_20200120T173000_VH.tif").unlink()
+    cli(*build(aoi, archive, cube)).done("5 images added")
+    cli(*build(aoi, other, cube)).done("1 image added")
+    radar(archive, 7, write_tif)
+    radar(other, 8, write_tif)
+    told = cli("cube", "update", cube).done(
+        "1 image added, 5 there already", "1 image added, 1 there already"
+    )
+    assert len(told.splitlines()) == 2
+    assert open_cube(cube)["sar"].sizes["time"] == 8
+
+
+def test_an_end_that_makes_no_sense(cli: Any, aoi: Path, archive: Path, tmp_path: Path) -> None:
+    cli(*build(aoi, archive, tmp_path / "place.zarr")).done()
+    cli("cube", "update", tmp_path / "place.zarr", "--until", "2019").refused("2020/2019", "before it starts")
+    cli("cube", "update", tmp_path / "place.zarr", "--until", "soon").refused("soon", "is no time")
+
+
+def test_a_pass_that_its_source_names_anew_is_not_taken_twice(
+    cli: Any, aoi: Path, archive: Path, tmp_path: Path
+) -> None:
+    cube = tmp_path / "place.zarr"
+    cli(*build(aoi, archive, cube)).done("6 images added")
+    for file in sorted(archive.glob("S1A_20200108*")):
+        file.rename(archive / file.name.replace("T173000", "T172935"))  # an earlier slice was published
+    outcome = cli("cube", "update", cube)
+    outcome.done("0 images added, 5 there already")
+    assert "note: 1 images of archive are left out, for the cube has these passes already" in outcome.err
+    cli(*build(aoi, archive.rename(tmp_path / "renamed"), cube)).done("0 images added, 0 there already")
+    assert open_cube(cube)["sar"].sizes["time"] == 6
+
+
+def test_a_cube_that_was_moved(
+    cli: Any, aoi: Path, archive: Path, tmp_path: Path, write_tif: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    cli("cube", "build", "aoi.geojson", "--time", "2020/", "--source", "archive", "-o", "a.zarr").done()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.zarr").rename(tmp_path / "deep" / "b.zarr")
+    radar(archive, 7, write_tif)
+    monkeypatch.chdir(tmp_path / "deep")
+    cli("cube", "update", "b.zarr").done("1 image added, 6 there already")
+    assert len(Manifest(tmp_path / "deep" / "b.zarr").requests) == 1
+
+
+def test_a_folder_does_not_hide_a_source_of_its_name(
+    cli: Any, aoi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from terradelta.workflows.building.request import Request
+    from terradelta.workflows.config import BuildSettings
+
+    (tmp_path / "opera").mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings = BuildSettings(place=aoi, cube="a.zarr", source="opera,archive,.", time="2020")
+    assert Request.of(settings).asked["source"] == ["opera", "archive", str(tmp_path)]
+
+
+def test_all_settings_from_a_file(cli: Any, aoi: Path, archive: Path, tmp_path: Path) -> None:
+    text = cli("config", "cube build").out or cli("config", "cube", "build").out
+    given = {"place": aoi, "cube": tmp_path / "no.zarr", "source": [str(archive)], "time": 2020}
+    lines = [line for line in text.splitlines() if not line.startswith(("source:", "time:"))]
+    file = tmp_path / "build.yaml"
+    file.write_text("\n".join(lines + [f"{key}: {value}" for key, value in given.items()]))
+    cli("cube", "build", "--config", file, "-o", tmp_path / "place.zarr").done("6 images added")
+    assert not (tmp_path / "no.zarr").exists()
+
+
+def test_help_begins_with_what_matters(cli: Any) -> None:
+    text = cli("cube", "build", "--help").out
+    order = [text.index(f"\n  --{name} ") for name in ("source", "time", "products", "dry-run", "pattern")]
+    assert order == sorted(order)
+
+
 def test_a_cube_from_files_cannot_be_updated(cli: Any, archive: Path, tmp_path: Path) -> None:
     cli("cube", "build", archive, tmp_path / "place.zarr").done()
     cli("cube", "update", tmp_path / "place.zarr").refused("not built from sources", "cube import")
@@ -155,6 +235,58 @@ def test_nothing_there(cli: Any, archive: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "place.zarr").exists()
 
 
+def test_a_dry_run_changes_no_file(cli: Any, aoi: Path, archive: Path, tmp_path: Path, field: Any) -> None:
+    cli(*build(aoi, archive, tmp_path / "place.zarr")).done()
+    before = field.digest(tmp_path), {path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for cube in ("place.zarr", "new/other.zarr"):
+        cli(*build(aoi, archive, tmp_path / cube, "--dry-run")).done("dry run")
+    cli("cube", "update", tmp_path / "place.zarr", "--dry-run").done("dry run")
+    assert before == (field.digest(tmp_path), {path.stat().st_mtime_ns for path in tmp_path.rglob("*")})
+
+
+def test_a_cube_of_another_place_is_refused_before_sources_are_asked(
+    cli: Any, aoi: Path, archive: Path, tmp_path: Path
+) -> None:
+    cube = tmp_path / "place.zarr"
+    cli(*build(aoi, archive, cube)).done()
+    for more in ((), ("--dry-run",)):
+        cli(*build(aoi, archive, cube, "--resolution", "20", *more)).refused("grid", "choose another path")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    cli(*build(aoi, archive, tmp_path / "mine")).refused("mine is no terradelta cube")
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize("name", ["manifest", "sar", "."])
+def test_a_damaged_description_is_named_and_nothing_is_lost(
+    cli: Any, aoi: Path, archive: Path, tmp_path: Path, write_tif: Callable[..., Path], name: str
+) -> None:
+    cube = tmp_path / "place.zarr"
+    cli(*build(aoi, archive, cube)).done()
+    file = cube / name / "zarr.json"
+    whole = file.read_text()
+    file.write_text(whole[: len(whole) // 2])
+    radar(archive, 7, write_tif)
+    for command in (build(aoi, archive, cube), ["cube", "update", cube]):
+        cli(*command).refused(str(cube), "zarr.json")
+    file.write_text(whole)
+    cli(*build(aoi, archive, cube)).done("1 image added, 6 there already")
+    assert check_cube(cube) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [("--weather", "missing.nc"), ("--weather", "https://me:secret@example.org/w.zarr"),
+     ("--weather", "https://example.org/w.zarr?token=secret"), ("--dem", "missing.tif")],
+)  # fmt: skip
+def test_files_beside_the_images_are_checked_before_anything_is_fetched(
+    cli: Any, aoi: Path, archive: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    line = cli(*build(aoi, archive, tmp_path / "place.zarr", *more)).refused()
+    assert ("missing" in line or "credentials" in line) and "secret" not in line
+    assert not (tmp_path / "place.zarr").exists()
+
+
 def test_a_bow_tie_is_mended_and_said(cli: Any, archive: Path, tmp_path: Path) -> None:
     ring = [[WEST, SOUTH], [EAST, NORTH], [EAST, SOUTH], [WEST, NORTH], [WEST, SOUTH]]
     outcome = cli(*build(outline(tmp_path / "bow.geojson", ring), archive, tmp_path / "place.zarr"))
@@ -175,6 +307,10 @@ def test_a_place_far_too_large_for_the_disk(cli: Any, archive: Path, tmp_path: P
     [
         (("--time", "2020/2019"), ("2020/2019", "before it starts")),
         (("--time", "yesterday"), ("yesterday", "is no time")),
+        (("--time", "2017/9999"), ("9999", "is no time")),
+        (("--products", "nosuch"), ("nosuch", "sar, optical, static")),
+        (("--resolution", "nan"), ("resolution", "nan")),
+        (("--parallel", "0"), ("parallel", "0")),
         (("--source", "earth-serch"), ("earth-serch", "earth-search", "opera", "planetary-computer")),
         (("--source", "https://me:secret@example.org/stac"), ("credentials", "netrc")),
         (("--record", "2"), ("record", "without source")),

@@ -84,13 +84,16 @@ def test_a_newer_one_is_refused(cube: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"attributes": {}}', '{"attributes": {"terradelta_manifest": 1, "requests": 5, "entries": {}}}',
+    ["", "{", "[]", '{"attributes": {}}',
+     '{"attributes": {"terradelta_manifest": 1, "requests": 5, "entries": {}}}',
      '{"attributes": {"terradelta_manifest": 1, "requests": [], "entries": {"a": {"colour": "red"}}}}'],
 )  # fmt: skip
 def test_a_damaged_one_is_named_and_not_taken_for_an_empty_one(cube: Path, text: str) -> None:
     (cube / "manifest").mkdir()
     (cube / "manifest" / "zarr.json").write_text(text)
-    with pytest.raises(CubeError, match="manifest/zarr.json is damaged .*restore it from a copy, or remove it"):
+    with pytest.raises(
+        CubeError, match=r"manifest/zarr\.json is damaged .*restore it from a copy, or remove it"
+    ):
         Manifest(cube)
 
 

@@ -38,11 +38,14 @@ OFF = 0.1
 LARGEST = 2**25
 """Pixels of a source that are read at once."""
 
+_STRIP = 64
+"""Rows that are interpolated at a time, so that their numbers stay near the processor."""
+
 Window = tuple[slice, slice]
 Positions = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def positions(source: GeoBox, target: GeoBox) -> Positions:
     """Row and column in a source grid of every pixel's middle of a target grid.
 
@@ -85,6 +88,10 @@ def positions(source: GeoBox, target: GeoBox) -> Positions:
 
     middle = _apply(source.affine, *(np.array(size / 2) for size in reversed(source.shape)))[0]
 
+    same = source.crs == target.crs and not require_crs(source).geographic
+    if same and source.axis_aligned and target.axis_aligned:
+        row, column = positions_by(place, target[:, :1])[0], positions_by(place, target[:1])[1]
+        return np.broadcast_to(row, target.shape), np.broadcast_to(column, target.shape)
     return positions_by(place, target)
 
 
@@ -222,10 +229,15 @@ def apart(shape: Sequence[int], at: Positions) -> tuple[Positions, ...]:
 
 def nearest(values: NDArray[Any], at: Positions, window: Window, missing: float) -> NDArray[Any]:
     """Value of the nearest source pixel, with the source's type; `missing` outside."""
-    rows, columns = (_whole(np.floor(axis + 0.5)) for axis in at)
     padded = np.pad(values, 1, constant_values=np.asarray(missing).astype(values.dtype))
-    found: NDArray[Any] = padded[_inside(rows, window[0]), _inside(columns, window[1])]
+    found: NDArray[Any] = padded[_closest(at, window)]
     return found
+
+
+def _closest(at: Positions, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column of the nearest pixel in a window with a border of one pixel."""
+    rows, columns = (_whole(np.floor(axis + 0.5)) for axis in at)
+    return _inside(rows, window[0]), _inside(columns, window[1])
 
 
 def _inside(places: NDArray[np.int64], span: slice) -> NDArray[np.int64]:
@@ -263,22 +275,42 @@ def bilinear(
     array (y, x) of float32
         On the target grid.
     """
-    reach = [max(1.0, value) for value in ratio]
-    first = [_whole(np.floor(axis - width) + 1) for axis, width in zip(at, reach, strict=True)]
     padded = np.pad(values, 1, constant_values=np.nan)
     known = np.isfinite(padded)
-    filled, share = np.where(known, padded, 0).ravel(), known.astype(np.float32).ravel()
-    total, weights = np.zeros(at[0].shape), np.zeros(at[0].shape)
+    filled, share = np.where(known, padded, 0), known.astype(np.float32)
+    result = np.empty(at[0].shape, dtype=np.float32)
+    for top in range(0, len(result), _STRIP):
+        strip = _lean((at[0][top : top + _STRIP], at[1][top : top + _STRIP]))
+        total, weights = _weighted((filled, share), strip, window, ratio)
+        seen = known[_closest(strip, window)] & (weights > 0)
+        result[top : top + _STRIP] = np.divide(total, weights, out=np.full(total.shape, np.nan), where=seen)
+    return result
+
+
+def _weighted(
+    images: Sequence[NDArray[np.float32]], at: Positions, window: Window, ratio: tuple[float, float]
+) -> list[NDArray[np.float64]]:
+    """Sums of the neighbours in images with a border, by the weights of :func:`bilinear`."""
+    reach = [max(1.0, value) for value in ratio]
+    first = [_whole(np.floor(axis - width) + 1) for axis, width in zip(at, reach, strict=True)]
+    flat = [image.ravel() for image in images]
+    sums = [np.zeros(np.broadcast_shapes(at[0].shape, at[1].shape)) for _ in images]
     for row_step in range(math.ceil(2 * reach[0])):
         rows = first[0] + row_step
         row_weight = np.clip(1 - np.abs(rows - at[0]) / reach[0], 0, None)
-        row_index = _inside(rows, window[0]) * padded.shape[1]
+        row_index = _inside(rows, window[0]) * images[0].shape[1]
         for column_step in range(math.ceil(2 * reach[1])):
             columns = first[1] + column_step
             index = row_index + _inside(columns, window[1])
             weight = row_weight * np.clip(1 - np.abs(columns - at[1]) / reach[1], 0, None)
-            weights += weight * share.take(index)
-            total += weight * filled.take(index)
-    seen = np.isfinite(nearest(values, at, window, math.nan)) & (weights > 0)
-    mean = np.divide(total, weights, out=np.full(total.shape, np.nan), where=seen)
-    return np.asarray(mean, dtype=np.float32)
+            for total, values in zip(sums, flat, strict=True):
+                total += weight * values.take(index)
+    return sums
+
+
+def _lean(at: Positions) -> Positions:
+    """One column of rows and one row of columns where the grids have the same axes: the same, less work."""
+    row, column = at
+    if (row == row[:, :1]).all() and (column == column[:1]).all():
+        return row[:, :1], column[:1]
+    return at

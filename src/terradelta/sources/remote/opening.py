@@ -38,7 +38,7 @@ _DEFAULTS: dict[str, Any] = {
     "GDAL_HTTP_LOW_SPEED_TIME": 60,
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_INGESTED_BYTES_AT_OPEN": 32768,
-    "CPL_VSIL_CURL_USE_HEAD": "YES",
+    "CPL_VSIL_CURL_USE_HEAD": "NO",
     "VSI_CACHE": "FALSE",
 }
 
@@ -59,7 +59,9 @@ def remote_reading(**options: Any) -> Iterator[None]:
     **options
         Further options of GDAL, or other values for those set here: ``AWS_S3_ENDPOINT``,
         ``AWS_REQUEST_PAYER``, ``GDAL_HTTP_TIMEOUT`` in seconds. None takes an option away. What the
-        environment already says about time limits and S3 is stronger.
+        environment already says about time limits and S3 is stronger. By default the size of a file is learnt from
+        a GET that is broken off, which all servers and signed links allow; ``CPL_VSIL_CURL_USE_HEAD="YES"``
+        spares the connection where HEAD is allowed.
 
     Examples
     --------

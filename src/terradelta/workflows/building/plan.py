@@ -130,7 +130,7 @@ def plan_build(
         manifest, tuple(key for one in found for key in one.asked),
         tuple(dict.fromkeys((*request.notes, *(line for one in found for line in one.notes), *notes))),
     )  # fmt: skip
-    if not plan.offers and not (plan.layers and query.products):
+    if not any(one.offers for one in found) and not (plan.layers and query.products):
         raise SourceError(_nothing(request, sources, plan.notes))
     _require_one_kind(plan)
     return plan
