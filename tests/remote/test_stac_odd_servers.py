@@ -215,7 +215,11 @@ def test_links_of_items():
 def test_little_is_told(tmp_path: Path):
     west, south, east, north = GRID.geographic_extent.geom.bounds
     plain = radar(1, bbox=[west + 360, south, east + 360, north], geometry=None)
-    plain["properties"] |= {"sar:product_type": "RTC", "datetime": None, "end_datetime": "2020-06-01T17:32:30Z"}
+    plain["properties"] |= {
+        "sar:product_type": "RTC",
+        "datetime": None,
+        "end_datetime": "2020-06-01T17:32:30Z",
+    }
     del plain["collection"]
     named = s2_item("2020-06-02T10:53:31Z") | outline(GRID)
     named["assets"] = {

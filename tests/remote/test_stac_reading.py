@@ -112,8 +112,7 @@ def test_real_series_comes_bit_for_bit(shared: Path):
     np.testing.assert_array_equal(values, np.where(stored == 0, np.nan, stored))
 
 
-@pytest.mark.parametrize("shift", [0, 4, 3.7])
-@pytest.mark.parametrize("told", ["02.06", None])
+@pytest.mark.parametrize(("shift", "told"), [(0, "02.06"), (0, None), (3.7, "02.06")])
 def test_real_optical_series_equals_the_direct_import(
     shared: Path, tmp_path: Path, shift: float, told: str | None
 ):

@@ -227,3 +227,28 @@ def test_no_data_of_another_type_means_nothing():
     assert np.array_equal(decode(stored, Decoding(nodata=(-9999.0,))), [[0, 5]])
     assert np.isnan(decode(stored, Decoding(nodata=(5.0,)))[0, 1])
     assert np.isnan(decode(np.array([[-9999.0]], np.float32), Decoding(nodata=(-9999.0,)))).all()
+
+
+@pytest.mark.parametrize("edge", [7.0, 10.0, 33.0])
+def test_strips_and_plain_axes_change_no_bit(monkeypatch: pytest.MonkeyPatch, edge: float):
+    from terradelta.sources import interpolating
+    from terradelta.sources.resampling import coarseness, positions_by
+
+    source = GeoBox((90, 80), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32631")
+    target = GeoBox((70, 60), Affine(edge, 0, 499_967.3, 0, -edge, 5_000_044.4), "EPSG:32631")
+    values = np.random.default_rng(1).gamma(4, 0.02, source.shape).astype(np.float32)
+    values[::7, ::5] = np.nan
+
+    def place(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return (5_000_000 - y) / 10 - 0.5, (x - 500_000) / 10 - 0.5
+
+    everywhere = positions_by(place, target)
+    for full, plain in zip(everywhere, positions(source, target), strict=True):
+        np.testing.assert_allclose(plain, full, atol=1e-9)
+    at, whole = positions(source, target), (slice(0, 90), slice(0, 80))
+    ratio = coarseness(source, target)
+    once = interpolating.bilinear(values, at, whole, ratio)
+    assert 0.1 < np.isfinite(once).mean() < 1
+    monkeypatch.setattr(interpolating, "_STRIP", 9)
+    monkeypatch.setattr(interpolating, "_lean", lambda at: at)
+    np.testing.assert_array_equal(interpolating.bilinear(values, at, whole, ratio), once)

@@ -14,8 +14,9 @@ from terradelta.errors import SourceError
 from terradelta.sources import geotiff, netcdf
 from terradelta.sources.eopatch import arrays
 from terradelta.sources.grids import shift_between
+from terradelta.sources.interpolating import bilinear, nearest
 from terradelta.sources.layers import Decoding, Layer
-from terradelta.sources.resampling import apart, bilinear, coarseness, halves, nearest, positions, window_for
+from terradelta.sources.resampling import apart, coarseness, halves, positions, window_for
 from terradelta.sources.safe.layers import read_image
 
 __all__ = ["decode", "fits", "read_categories", "read_measurement", "read_mosaic", "read_stored"]

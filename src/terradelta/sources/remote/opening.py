@@ -50,18 +50,18 @@ _BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x
 def remote_reading(**options: Any) -> Iterator[None]:
     """Open and read rasters of other machines inside this block, in the thread that enters it.
 
-    No folder is listed, cookies go into a temporary folder, queries of addresses into no log. GDAL reads secrets itself: `~/.netrc`, or the
-    environment variables ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``GDAL_HTTP_HEADER_FILE``,
-    ``GDAL_HTTP_BEARER``.
+    No folder is listed, cookies go into a temporary folder, no log gets the query of an address. GDAL reads
+    secrets itself: `~/.netrc`, or the environment variables ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``,
+    ``GDAL_HTTP_HEADER_FILE``, ``GDAL_HTTP_BEARER``.
 
     Parameters
     ----------
     **options
         Further options of GDAL, or other values for those set here: ``AWS_S3_ENDPOINT``,
         ``AWS_REQUEST_PAYER``, ``GDAL_HTTP_TIMEOUT`` in seconds. None takes an option away. What the
-        environment already says about time limits and S3 is stronger. By default the size of a file is learnt from
-        a GET that is broken off, which all servers and signed links allow; ``CPL_VSIL_CURL_USE_HEAD="YES"``
-        spares the connection where HEAD is allowed.
+        environment already says about time limits and S3 is stronger. The size of a file
+        is learnt from a GET that is broken off, which every server and signed link allows; where HEAD is
+        allowed, ``CPL_VSIL_CURL_USE_HEAD="YES"`` spares the broken connection.
 
     Examples
     --------

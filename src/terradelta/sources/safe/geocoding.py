@@ -19,7 +19,8 @@ from rasterio.windows import Window
 
 from terradelta.errors import SourceError
 from terradelta.sources.grids import require_crs
-from terradelta.sources.resampling import bilinear, halves, window_for
+from terradelta.sources.interpolating import bilinear
+from terradelta.sources.resampling import halves, window_for
 from terradelta.sources.safe.calibration import Measure, calibrate
 from terradelta.sources.safe.geometry import placement_of, positions_in
 from terradelta.sources.safe.product import Image, SafeProduct, read_safe

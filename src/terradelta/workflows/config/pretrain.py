@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from terradelta.workflows.config.base import Settings, Written, split_list
+from terradelta.workflows.config.base import Written, split_list
 from terradelta.workflows.config.teaching import EraSettings, LoopSettings
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ __all__ = ["PretrainSettings"]
 Paths = Annotated[list[Path], BeforeValidator(split_list), Written("<path,path,...>")]
 
 
-class _Task(Settings):
+class PretrainSettings(LoopSettings):
+    """Train a network of urban monitoring on synthetic labels."""
+
     data: Paths = Field(description="Cubes to train on.")
     labels: Paths = Field(
         description="Synthetic labels of each cube, in the same order: folders of `terradelta label`."
@@ -36,6 +38,7 @@ class _Task(Settings):
     every: int = Field(
         10, ge=1, description="One window in so many is used, drawn anew by the seed for each tile."
     )
+    batch: int = Field(32, ge=1, description="Samples per step, device and process.")
     resume: Path | None = Field(
         None, description="Run folder or checkpoint of the same data to begin a new run from."
     )
@@ -46,7 +49,7 @@ class _Task(Settings):
     )
 
     @model_validator(mode="after")
-    def _what_fits(self) -> _Task:
+    def _what_fits(self) -> PretrainSettings:
         for name in ("data", "labels"):
             if not getattr(self, name):
                 raise ValueError(f"{name} names nothing; give a cube and the folder of its labels")
@@ -58,12 +61,6 @@ class _Task(Settings):
         if self.resume_weights_only and self.resume is None:
             raise ValueError("resume_weights_only is set, but resume names no run to begin from; name one")
         return self
-
-
-class PretrainSettings(LoopSettings, _Task):  # fields of _Task come first
-    """Train a network of urban monitoring on synthetic labels."""
-
-    batch: int = Field(32, ge=1, description="Samples per step, device and process.")
 
     def config(self, era: Era) -> PretrainConfig:
         """Give the plain values that the training takes.

@@ -45,7 +45,9 @@ class VisitSettings(Settings):
         return self
 
 
-class _Task(Settings):
+class TransferSettings(LoopSettings):
+    """Train a network of urban monitoring on weak labels of a place."""
+
     data: Path = Field(description="Cube of the place.")
     labels: Path = Field(description="Weak labels: a folder of `terradelta label --method polygons`.")
     run: Path = Field(description="Folder for a run per version; the same command goes on there.")
@@ -83,10 +85,6 @@ class _Task(Settings):
     saving: bool = Field(
         True, description="Run windows one at a time, twice: a tenth of the memory, the same gradient."
     )
-
-
-class TransferSettings(LoopSettings, _Task):  # fields of _Task come first
-    """Train a network of urban monitoring on weak labels of a place."""
 
     def config(self, era: Era) -> TransferConfig:
         """Give the plain values that the training takes.

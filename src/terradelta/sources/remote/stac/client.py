@@ -175,9 +175,7 @@ class Catalogue:
                 for item in page:
                     yield Item(item, _own_address(item, self.address))
 
-    def _pages(
-        self, url: str, method: str, parameters: dict[str, Any]
-    ) -> Iterator[list[Mapping[str, Any]]]:
+    def _pages(self, url: str, method: str, parameters: dict[str, Any]) -> Iterator[list[Mapping[str, Any]]]:
         """Items of each page, to the last one; some servers give empty pages on the way.
 
         Raises
