@@ -120,13 +120,19 @@ def reading_alone(found: Findings, size: int, threads: int) -> None:
             future.result()
 
 
-def build(source: StacSource, size: int, cube: Path, threads: int) -> float:
+def build(source: StacSource, size: int, cube: Path, threads: int, memory: int = 1024) -> float:
     """Build a cube; gives the seconds that went into the manifest."""
     create_cube(cube, grid_of(size))
     manifest, spent = Timed(cube), []
     manifest.spent = spent
     manifest.ask({"time": "2020"})
-    collect(cube, source.search(query(size)).offers, [], manifest, limits=Limits(parallel=threads))
+    collect(
+        cube,
+        source.search(query(size)).offers,
+        [],
+        manifest,
+        limits=Limits(parallel=threads, memory=memory * 2**20),
+    )
     return sum(spent)
 
 
@@ -195,7 +201,7 @@ def memory(told: argparse.Namespace) -> None:
     for dates in (told.dates, 4 * told.dates):
         with serving(told.size, dates) as address:
             command = [sys.executable, __file__, "--only-build", address, "--size", str(told.size),
-                       "--threads", str(told.threads)]  # fmt: skip
+                       "--threads", str(told.threads), "--memory", str(told.memory)]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             print(f"  {dates} passes of each sensor: largest memory {done.stdout.strip()} MiB")
 
@@ -209,11 +215,13 @@ def main() -> None:
     parser.add_argument("--dates", type=int, default=12, help="passes of each sensor")
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", type=int, default=1024, help="MiB for blocks under way")
     parser.add_argument("--only-build", default="", help=argparse.SUPPRESS)
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if told.only_build:
-            build(source_at(told.only_build, Path(folder)), told.size, Path(folder) / "a.zarr", told.threads)
+            source, cube = source_at(told.only_build, Path(folder)), Path(folder) / "a.zarr"
+            build(source, told.size, cube, told.threads, told.memory)
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
             return
         with serving(told.size, told.dates) as address:

@@ -24,6 +24,7 @@ from stac_server import (
 from terradelta.errors import AccessError, SourceError, UnavailableError
 from terradelta.sources import scan
 from terradelta.sources.area import Area
+from terradelta.sources.layers import Decoding
 from terradelta.sources.reading import read_mosaic
 from terradelta.sources.remote.offers import LayerOffer, Offer, Period
 from terradelta.sources.remote.opening import _failures
@@ -380,3 +381,17 @@ def test_first_with_data_wins_whatever_the_order(tmp_path: Path):
     assert np.unique(values[:80]).tolist() == [np.float32(0.2)]
     assert np.unique(values[80:]).tolist() == [np.float32(0.4)]
     assert join([], "x", Opening(), GRID) == []
+
+
+def test_a_tile_without_a_mask_is_not_clear_where_others_have_one(tmp_path: Path):
+    halves = (GRID[:60], GRID[60:])
+    for number, part in enumerate(halves):
+        (tmp_path / f"B04_{number}.tif").write_bytes(cog(np.full(part.shape, 2000, "u2"), part))
+    (tmp_path / "SCL.tif").write_bytes(cog(np.full(halves[0].shape, 4, "u1"), halves[0]))
+    scaled = Decoding(unit="reflectance", scale=1e-4, zero_is_nodata=True)
+    bands = [(Asset(str(tmp_path / f"B04_{number}.tif"), "B04", scaled),) for number in (0, 1)]
+    masked = Piece(bands[0], Asset(str(tmp_path / "SCL.tif"), "SCL"), (4, 5))
+    seen = ImageReader((masked, Piece(bands[1])), Opening())(GRID)
+    np.testing.assert_allclose(seen.values, 0.2, rtol=1e-6)
+    assert seen.clear is not None and seen.clear[:60].all() and not seen.clear[60:].any()
+    assert ImageReader((Piece(bands[0]), Piece(bands[1])), Opening())(GRID).clear is None

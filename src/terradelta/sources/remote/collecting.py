@@ -13,6 +13,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+import rasterio
 
 from terradelta.cube import geobox_of, open_cube, write_static
 from terradelta.cube.append import Appender, appending
@@ -34,6 +35,9 @@ from terradelta.types import PathType
 __all__ = ["Collected", "Limits", "collect"]
 
 Tell = Callable[[int, int, str], None]
+_GDAL_SHARE, _GDAL_LEAST = 8, 32 * 2**20
+"""GDAL keeps tiles that it read in a memory of its own, by default a twentieth of the machine's."""
+
 _UNITS = {"dem": "m", "forest": "1"}
 
 
@@ -127,11 +131,13 @@ def collect(
     new_layers = [layer for layer in layers if not manifest.settled(layer.key)]
     run.result.outcomes["there"] += len(ordered) - len(wanted)
     run.total = len(wanted) + len(new_layers)
+    cache = max(run.limits.memory // _GDAL_SHARE, _GDAL_LEAST)
     try:
-        if wanted:
-            run.take_images(wanted, executor)
-        for layer in new_layers:
-            run.take_layer(layer)
+        with rasterio.Env(GDAL_CACHEMAX=cache):
+            if wanted:
+                run.take_images(wanted, executor)
+            for layer in new_layers:
+                run.take_layer(layer)
     finally:
         manifest.save()
     run.step("done")

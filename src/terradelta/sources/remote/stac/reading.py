@@ -160,10 +160,10 @@ class ImageReader:
     opening: Opening
 
     def __call__(self, grid: GeoBox) -> Images:
-        """Give values (band, y, x) and, where there is a mask, what is clear."""
+        """Give values (band, y, x) and what is clear, where a tile has a mask; other tiles then are not."""
         bands = zip(*(piece.bands for piece in self.pieces), strict=True)
         values = np.stack([_mosaic(self.opening, assets, grid) for assets in bands])
-        if any(piece.mask is None for piece in self.pieces):
+        if all(piece.mask is None for piece in self.pieces):
             return Images(values)
         clear = np.zeros(grid.shape, dtype=bool)
         for piece in self.pieces:
