@@ -14,6 +14,7 @@ from stac_server import (
     WORLDCEREAL,
     Holdings,
     StacServer,
+    cog,
     opera_series,
     rtc_item,
     s2_item,
