@@ -266,3 +266,11 @@ def test_one_pass_around_midnight_and_many_at_one_time(tmp_path: Path):
     assert keys(*items[1:]) == whole
     assert keys(*items[2:]) == whole
     assert keys(*reversed(deepcopy(items))) == whole
+
+
+@pytest.mark.parametrize(("told", "orbit"), [(51, 51), ("R051", 51), ("51", 51), (None, 121), ("", 121)])
+def test_orbits_in_any_spelling(told: object, orbit: int):
+    item = rtc_item("2020-01-03T23:35:56Z", absolute=30643)
+    item["properties"] |= {"sat:relative_orbit": told}
+    item |= {"geometry": {"type": "Point", "coordinates": [3, 45]}, "bbox": [3, 45, 3, 45]}
+    assert Item(item, "").flight.relative_orbit == orbit

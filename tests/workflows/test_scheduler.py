@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
-from terradelta.cube import open_cube
+from terradelta.cube import create_cube, open_cube
+from terradelta.cube.manifest import Manifest
 from terradelta.errors import InputError
+from terradelta.sources.layers import Flight
+from terradelta.sources.remote.collecting import Limits, collect
+from terradelta.sources.remote.offers import Images, Offer
 from terradelta.workflows.config import MonitorSettings, PredictSettings, load_settings
 from terradelta.workflows.detect import detect
 from terradelta.workflows.executing import executing
@@ -260,9 +268,6 @@ def test_an_address_is_no_setting_of_the_results(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of radar images of 1100 x 1050 pixels, four blocks each."""
-    import rasterio
-    from affine import Affine
-
     folder = tmp_path_factory.mktemp("archive")
     for number in range(8):
         values = np.random.default_rng(number).gamma(4, 0.02, (1100, 1050)).astype("f4")
@@ -277,9 +282,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_reading_on_workers_gives_the_same_cube(
-    archive: Path, cluster: Any, client: Any, tmp_path: Path
-) -> None:
+def test_reading_on_workers_gives_the_same_cube(archive: Path, cluster: Any, tmp_path: Path) -> None:
     from terradelta.workflows.building.run import run_build
     from terradelta.workflows.config import BuildSettings
 
@@ -291,9 +294,37 @@ def test_reading_on_workers_gives_the_same_cube(
     }
     run_build(load_settings(BuildSettings, given=told | {"cube": tmp_path / "here.zarr"}))
     given = told | {"cube": tmp_path / "there.zarr", "scheduler": cluster.scheduler_address, "parallel": 3}
-    settings = load_settings(BuildSettings, given=given)
-    with killing(client, "fetching") as progress:
-        built = run_build(settings, progress)
+    built = run_build(load_settings(BuildSettings, given=given))
     assert built.collected.outcomes["added"] == 8
     here, there = (files(tmp_path / cube / "sar") for cube in ("here.zarr", "there.zarr"))
     assert here == there
+
+
+def slow_offer(number: int, pause: float) -> Offer:
+    """An image of 1100 x 1050 pixels that takes its time; its reader can travel, as it is made here."""
+
+    def read(grid: GeoBox) -> Images:
+        time.sleep(pause)
+        row, column = (round(edge) for edge in reversed(~grid.affine @ (500_000, 5_000_000)))
+        y, x = np.mgrid[-row : grid.shape[0] - row, -column : grid.shape[1] - column]
+        return Images(((y * 2000 + x + number + 1) / 1e7).astype(np.float32)[None])
+
+    return Offer(
+        key=f"slow/{number}", source="slow", product="sar", group="sar", bands=("VV",), read=read,
+        time=np.datetime64("2020-01-01", "ns") + np.timedelta64(6 * number, "D"), flight=Flight("S1A"),
+    )  # fmt: skip
+
+
+def test_reading_with_a_worker_killed(client: Any, executor: Any, tmp_path: Path) -> None:
+    grid = GeoBox((1100, 1050), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32631")
+    for name in ("here.zarr", "there.zarr"):
+        create_cube(tmp_path / name, grid)
+    here, there = (Manifest(tmp_path / name) for name in ("here.zarr", "there.zarr"))
+    collect(here.path, [slow_offer(number, 0) for number in range(5)], [], here)
+    with killing(client, "fetching") as progress, progress("fetching", 5) as advance:
+        collect(
+            there.path, [slow_offer(number, 0.2) for number in range(5)], [], there, executor=executor,
+            limits=Limits(parallel=3), tell=lambda done, total, what: advance(done),
+        )  # fmt: skip
+    assert there.counts() == {"added": 5}
+    assert files(here.path / "sar") == files(there.path / "sar")

@@ -136,13 +136,18 @@ class Item:
         return Flight(
             platform=platform,
             orbit_direction=str(told.get("sat:orbit_state") or self.info.orbit_direction).lower(),
-            relative_orbit=int(told.get("sat:relative_orbit") or self._relative_orbit(platform)),
-            incidence_angle=float(told.get("view:incidence_angle") or math.nan),
+            relative_orbit=_whole(told.get("sat:relative_orbit")) or self._relative_orbit(platform),
+            incidence_angle=self.number("view:incidence_angle"),
         )
 
+    @property
+    def absolute_orbit(self) -> int:
+        """Number of the orbit since launch, 0 unknown."""
+        return _whole(self.properties.get("sat:absolute_orbit"))
+
     def _relative_orbit(self, platform: str) -> int:
-        absolute = self.properties.get("sat:absolute_orbit")
-        return first_relative_orbit(platform, int(absolute)) if absolute else self.info.relative_orbit
+        orbit = self.absolute_orbit
+        return first_relative_orbit(platform, orbit) if orbit else self.info.relative_orbit
 
     def number(self, name: str) -> float:
         """Property as a number; NaN where it is missing."""
@@ -182,6 +187,12 @@ def absolute(link: str, base: str) -> str:
         return urljoin(base, link)
     folder = base.removeprefix("file://").rpartition("/")[0]
     return posixpath.normpath(posixpath.join(folder, link))
+
+
+def _whole(value: Any) -> int:
+    """Read an orbit: 51, "51", "R051"; 0 where nothing tells it."""
+    found = re.search(r"\d+", str(value or ""))
+    return int(found[0]) if found else 0
 
 
 def _platform(text: str) -> str:

@@ -111,10 +111,10 @@ def _moment(cluster: Sequence[Scene]) -> str:
 
 def _take(scene: Scene) -> str:
     """Name of the pass that all its scenes share: the datatake, or half of an orbit; "" unknown."""
-    orbit = scene.item.properties.get("sat:absolute_orbit")
+    orbit = scene.item.absolute_orbit
     if scene.group == "optical" or not orbit:
         return scene.item.datatake
-    return f"{int(orbit):06d}{scene.flight.orbit_direction[:1]}"
+    return f"{orbit:06d}{scene.flight.orbit_direction[:1]}"
 
 
 def _nbytes(scene: Scene, grid: GeoBox) -> int:
