@@ -286,3 +286,16 @@ def test_a_tile_that_is_published_later_is_told(cli: Any, held: Holdings, tmp_pa
     assert "0 images added, 2 there already" in text
     assert "1 images have changed at" in text and "sentinel-1-rtc/S1A/137" in text
     assert open_cube(cube)["sar"].sizes["time"] == 2
+
+
+def test_land_cover_of_a_newer_year_leaves_that_of_the_cube(build: Any, cli: Any, tmp_path: Path) -> None:
+    cube = tmp_path / "a.zarr"
+    assert "land_cover" in build(cube)
+    before = open_cube(cube)["static"].land_cover.values
+    text = cli("cube", "update", cube)
+    assert "0 images added, 4 there already" in text and "did not come" not in text
+    assert (
+        "the cube keeps its layer land_cover; planetary-computer/esa-worldcover/2021 is another one" in text
+    )
+    np.testing.assert_array_equal(open_cube(cube)["static"].land_cover.values, before)
+    assert Manifest(cube).counts() == {"added": 6}

@@ -1,4 +1,4 @@
-"""The same pass once: among the sources, and between the sources and what a cube has already."""
+"""The same pass and layer once: among the sources, and between the sources and what a cube has already."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from terradelta.cube.manifest import Manifest
 from terradelta.cube.series import open_series
 from terradelta.cube.store import read_header
-from terradelta.sources.remote.offers import Findings, Offer
+from terradelta.sources.remote.offers import Findings, LayerOffer, Offer
 
-__all__ = ["joined", "without_known"]
+__all__ = ["joined", "without_held", "without_known"]
 
 SAME_PASS = np.timedelta64(20, "m")
 """Two images of one satellite closer in time than this show the same pass: it comes back after 98 minutes."""
@@ -54,6 +54,30 @@ def _same_pass(one: Offer, other: Offer) -> bool:
         and one.flight.platform == other.flight.platform
         and bool(abs(one.time - other.time) < SAME_PASS)
     )
+
+
+def without_held(layers: Sequence[LayerOffer], manifest: Manifest) -> tuple[list[LayerOffer], list[str]]:
+    """Leave out layers whose name a cube has from elsewhere, such as land cover of a newer year.
+
+    Parameters
+    ----------
+    layers : sequence of LayerOffer
+        Each name once.
+    manifest : Manifest
+        Of the cube.
+
+    Returns
+    -------
+    list of LayerOffer, list of str
+        The others, and lines about what was left out.
+    """
+    held = [
+        one
+        for one in layers
+        if not manifest.settled(one.key) and (manifest.path / "static" / one.name / "zarr.json").exists()
+    ]
+    notes = [f"the cube keeps its layer {one.name}; {one.key} is another one" for one in held]
+    return [one for one in layers if one not in held], notes
 
 
 def without_known(offers: Sequence[Offer], manifest: Manifest) -> tuple[list[Offer], list[str]]:

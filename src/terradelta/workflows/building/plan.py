@@ -17,7 +17,7 @@ from terradelta.sources.remote.completing import complete_offer
 from terradelta.sources.remote.offers import Findings, LayerOffer, Offer, Query, Source
 from terradelta.sources.room import expected_bytes
 from terradelta.sources.terrain import layer_from_file
-from terradelta.workflows.building.passes import joined, without_known
+from terradelta.workflows.building.passes import joined, without_held, without_known
 from terradelta.workflows.building.request import Request
 
 __all__ = ["BuildPlan", "plan_build"]
@@ -119,13 +119,15 @@ def plan_build(
         tell(source.name)
         found.append(source.search(own))
     offers, notes = joined(found)
+    layers = _layers(request, request.grid, found)
     if manifest is not None:
         offers, more = without_known(offers, manifest)
-        notes += more
+        layers, others = without_held(layers, manifest)
+        notes += more + others
     files = [str(file) for one in found for file in one.weather]
     plan = BuildPlan(
         cube, request, tuple(complete_offer(one, request.grid) for one in offers),
-        tuple(_layers(request, request.grid, found)),
+        tuple(layers),
         tuple(dict.fromkeys((*request.asked["weather"], *files))),
         manifest, tuple(key for one in found for key in one.asked),
         tuple(dict.fromkeys((*request.notes, *(line for one in found for line in one.notes), *notes))),
