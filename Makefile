@@ -34,6 +34,7 @@ BENCH_evaluate := --samples 1 --size 256 --repeat 1
 BENCH_detect := --sizes 200 --dates 12 --memory 1GiB --methods robust omnibus
 BENCH_reading := --size 96 --years 1.8 --naive 2 --repeat 1
 BENCH_build := --size 256 --dates 3 --repeats 1
+BENCH_resampling := --repeats 1
 BENCH_scheduler := --size 64 --years 0.8 --tile 48 --block 96 --repeats 1
 BENCH_samples := --size 64 --samples 4 --repeat 1 --networks conditioned unet --steps 1
 BENCHES := $(patsubst benchmarks/bench_%.py,%,$(sort $(wildcard benchmarks/bench_*.py)))

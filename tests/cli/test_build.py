@@ -349,3 +349,16 @@ def test_no_credentials(cli: Any, aoi: Path, tmp_path: Path, monkeypatch: pytest
     cli(
         "cube", "build", aoi, "--time", "2020", "--source", "sentinel-hub", "-o", tmp_path / "p.zarr"
     ).refused("SH_CLIENT_ID", "SH_CLIENT_SECRET")
+
+
+def test_a_layer_in_pieces_comes_whole(
+    cli: Any, aoi: Path, archive: Path, tmp_path: Path, write_tif: Callable[..., Path]
+) -> None:
+    whole = rasterio.open(archive / "dem.tif").read(1)
+    for number, columns in enumerate((slice(0, 40), slice(40, 80))):
+        part = np.full(SHAPE, np.nan, "f4")
+        part[:, columns] = whole[:, columns]
+        write_tif(archive / f"dem_{number}.tif", part)
+    (archive / "dem.tif").unlink()
+    cli(*build(aoi, archive, tmp_path / "place.zarr")).done("layers dem")
+    assert np.isfinite(open_cube(tmp_path / "place.zarr")["static"].dem.values).all()

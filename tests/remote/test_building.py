@@ -17,7 +17,6 @@ import pytest
 from stac_queries import GRID, HASTY, as_folder, profile_at
 from stac_server import Holdings, StacServer, synthetic
 
-from terradelta.cli import main
 from terradelta.cube import check_cube, open_cube
 from terradelta.cube.manifest import Manifest
 
@@ -44,20 +43,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     from terradelta.sources.remote.stac import StacSource
 
     monkeypatch.setattr(registry, "_stac", lambda text: StacSource(text, patience=HASTY))
-
-
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str]) -> Any:
-    def run(*arguments: Any, code: int = 0) -> str:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(one) for one in arguments])
-        out, err = capfd.readouterr()
-        assert int(stop.value.code or 0) == code, (out, err)
-        assert "Traceback" not in err
-        return out + err
-
-    return run
 
 
 @pytest.fixture

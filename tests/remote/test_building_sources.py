@@ -20,7 +20,6 @@ from opera_samples import GRID as BURSTS
 from opera_samples import outline
 from opera_samples import synthetic as bursts
 
-from terradelta.cli import main
 from terradelta.cube import check_cube, geobox_of, open_cube
 from terradelta.cube.manifest import Manifest
 from terradelta.sources.remote import registry
@@ -35,20 +34,6 @@ pytest.importorskip("sentinelhub")
 HASTY = Patience(attempts=3, first_wait=0.001, longest_wait=0.01)
 PLACE = GeoBox.from_bbox((500_000, 4_999_700, 500_400, 5_000_000), "EPSG:32631", resolution=10)
 S1 = "S1A_IW_GRDH_1SDV_2020060{day}T173000_2020060{day}T173025_03282{day}_03CD66_1A2B"
-
-
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str]) -> Any:
-    def run(*arguments: Any, code: int = 0) -> str:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(one) for one in arguments])
-        out, err = capfd.readouterr()
-        assert int(stop.value.code or 0) == code, (out, err)
-        assert "Traceback" not in err
-        return out + err
-
-    return run
 
 
 @pytest.fixture(autouse=True)

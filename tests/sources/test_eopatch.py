@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import pickle
 import sys
+import tempfile
 import types
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -374,11 +376,14 @@ def test_plain_pickles_are_taken_apart_not_run(
     assert plan.geobox.boundingbox.bbox == BOX
 
 
+WAS_HERE = Path(tempfile.gettempdir()) / f"was_here_{os.getpid()}"
+
+
 class Evil:
     """Would write a file if it were unpickled."""
 
     def __reduce__(self) -> Any:
-        return Path.touch, (Path("/tmp/terradelta_was_here"),)
+        return Path.touch, (WAS_HERE,)
 
 
 @pytest.mark.parametrize("what", ["evil", "zone", "text", "cut"])
@@ -397,7 +402,7 @@ def test_pickles_with_anything_else_are_refused_with_the_cure(
         match=r"^p/timestamp.pkl: a pickle, which is not run, [^\n]*say 'times' in a terradelta.yaml beside",
     ):
         scan(folder)
-    assert not Path("/tmp/terradelta_was_here").exists()
+    assert not WAS_HERE.exists()
     (folder / "bbox.pkl.gz").write_bytes(gzip.compress(pickle.dumps(Evil())))
     (folder / "terradelta.yaml").write_text(
         yaml.safe_dump({"times": [datetime.fromisoformat(d) for d in DAYS]})
@@ -430,7 +435,7 @@ def test_objects_in_arrays_are_never_unpickled(tmp_path: Path, packing: str):
         (folder / "data/S1.zarr/zarr.json").write_text(json.dumps(described))
     with pytest.raises(SourceError, match=r"p/data/S1\.(npy|npy\.gz|zarr): holds (object|pickled objects)"):
         scan(folder)
-    assert not Path("/tmp/terradelta_was_here").exists()
+    assert not WAS_HERE.exists()
 
 
 @pytest.mark.parametrize("packing", PACKINGS)

@@ -18,13 +18,12 @@ from terradelta.sources.layers import Flight, Layer
 from terradelta.sources.reading import read_categories, read_mosaic
 from terradelta.sources.times import Time
 
-__all__ = ["BLOCK", "PlannedAcquisition", "lazy_blocks", "lazy_image"]
+__all__ = ["BLOCK", "PlannedAcquisition", "lazy_blocks", "read_bands", "read_clear"]
 
 BLOCK = 1024
 """Edge of the blocks that are read at once, in pixels of the cube."""
 
 Frames = tuple[Layer, ...]
-Reader = Callable[[int, GeoBox], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,8 @@ class PlannedAcquisition:
         SarAcquisition or OpticalAcquisition
             Linear power or reflectance (band, y, x) float32, NaN = no data.
         """
-        values = lazy_image(partial(_read_band, self.frames), grid, np.dtype(np.float32), len(self.bands))
+        read = partial(read_bands, self.frames)
+        values = lazy_blocks(read, grid, np.dtype(np.float32), len(self.bands))
         if self.group == "sar":
             flight = self.flight
             return SarAcquisition(
@@ -107,7 +107,7 @@ class PlannedAcquisition:
             )
         clear = da.isfinite(values).all(axis=0)
         if self.mask:
-            clear = clear & lazy_image(partial(_read_clear, self.mask), grid, np.dtype(bool), None)
+            clear = clear & lazy_blocks(partial(read_clear, self.mask), grid, np.dtype(bool), None)
         return OpticalAcquisition(
             time=self.time,
             bands=self.bands,
@@ -119,25 +119,28 @@ class PlannedAcquisition:
         )
 
 
-def _read_band(frames: Sequence[Frames], band: int, grid: GeoBox) -> NDArray[np.float32]:
-    return read_mosaic(frames[band], grid)
+def read_bands(frames: Sequence[Frames], grid: GeoBox) -> NDArray[np.float32]:
+    """Read all bands (band, y, x) of an acquisition from the frames that make up each of them."""
+    return np.stack([read_mosaic(layers, grid) for layers in frames])
 
 
-def _read_clear(mask: Frames, _: int, grid: GeoBox) -> NDArray[np.bool_]:
-    """Where any frame of the mask says clear."""
+def read_clear(mask: Frames, grid: GeoBox) -> NDArray[np.bool_]:
+    """Tell where (y, x) any frame of a mask says clear."""
     clear = np.zeros(grid.shape, dtype=bool)
     for layer in mask:
         clear |= np.isin(read_categories(layer, grid), layer.clear_values)
     return clear
 
 
-def lazy_image(read: Reader, grid: GeoBox, dtype: np.dtype[Any], bands: int | None) -> da.Array:
+def lazy_blocks(
+    read: Callable[[GeoBox], NDArray[Any]], grid: GeoBox, dtype: np.dtype[Any], bands: int | None
+) -> da.Array:
     """Dask array of an image that is read in blocks.
 
     Parameters
     ----------
     read : callable
-        Gives band number and grid of a block, takes its pixels (y, x).
+        Gives the pixels of a block on its grid, all bands at once.
     grid : GeoBox
         Grid of the whole image.
     dtype : numpy.dtype
@@ -150,13 +153,6 @@ def lazy_image(read: Reader, grid: GeoBox, dtype: np.dtype[Any], bands: int | No
     dask.array.Array
         (band, y, x) or (y, x), in blocks of 1024 × 1024 pixels with all bands.
     """
-    return lazy_blocks(partial(_stack, read, bands), grid, dtype, bands)
-
-
-def lazy_blocks(
-    read: Callable[[GeoBox], NDArray[Any]], grid: GeoBox, dtype: np.dtype[Any], bands: int | None
-) -> da.Array:
-    """Dask array of an image whose blocks are read with all bands at once; as :func:`lazy_image`."""
     edges = [tuple(min(BLOCK, size - start) for start in range(0, size, BLOCK)) for size in grid.shape]
     chunks = tuple(edges) if bands is None else ((bands,), *edges)
     image: da.Array = da.map_blocks(  # type: ignore[no-untyped-call]
@@ -167,10 +163,6 @@ def lazy_blocks(
         name=f"terradelta-source-{uuid4().hex}",
     )
     return image
-
-
-def _stack(read: Reader, bands: int | None, grid: GeoBox) -> NDArray[Any]:
-    return read(0, grid) if bands is None else np.stack([read(band, grid) for band in range(bands)])
 
 
 def _block(read: Callable[[GeoBox], NDArray[Any]], grid: GeoBox, block_info: Any = None) -> NDArray[Any]:

@@ -16,12 +16,12 @@ from terradelta.cube import geobox_of, open_cube, write_static
 from terradelta.errors import SourceError
 from terradelta.sources.folder import scan
 from terradelta.sources.layers import Layer
-from terradelta.sources.planned import lazy_image
+from terradelta.sources.planned import lazy_blocks
 from terradelta.sources.reading import fits, read_categories, read_mosaic
 from terradelta.sources.sidecar import SidecarLike, load_sidecar
 from terradelta.types import PathType
 
-__all__ = ["by_name", "import_static", "write_layer_of"]
+__all__ = ["by_name", "import_static", "read_layer", "write_layer_of"]
 
 _STATIC_UNITS = {"dem": "m", "forest": "1"}
 
@@ -103,15 +103,11 @@ def write_layer_of(path: Path, pieces: Sequence[Layer], grid: GeoBox) -> None:
         The file cannot be read or does not reach the cube.
     """
     layer = pieces[0]
-    if layer.categorical:
-        dtype = np.result_type(*(piece.raw.dtype for piece in pieces))
-        values = lazy_image(partial(_categories, pieces, dtype), grid, dtype, None)
-    else:
-        values = lazy_image(partial(_measurement, pieces), grid, np.dtype(np.float32), None)
-        if not bool(da.isfinite(values).any().compute()):
-            raise SourceError(
-                f"{layer.name}: layer {layer.band} has no valid pixel in the cube; check 'nodata' and its CRS"
-            )
+    values = lazy_blocks(partial(read_layer, pieces), grid, _type_of(pieces), None)
+    if not layer.categorical and not bool(da.isfinite(values).any().compute()):
+        raise SourceError(
+            f"{layer.name}: layer {layer.band} has no valid pixel in the cube; check 'nodata' and its CRS"
+        )
     more = f" +{len(pieces) - 1}" if len(pieces) > 1 else ""
     write_static(
         path, layer.band, values, units=_STATIC_UNITS.get(layer.band, ""),
@@ -119,9 +115,21 @@ def write_layer_of(path: Path, pieces: Sequence[Layer], grid: GeoBox) -> None:
     )  # fmt: skip
 
 
-def _categories(pieces: Sequence[Layer], dtype: np.dtype[Any], _: int, grid: GeoBox) -> NDArray[Any]:
-    """Classes of several files, each with its own number for no data; that of the first is kept."""
-    result = np.full(grid.shape, _missing(pieces[0]), dtype)
+def _type_of(pieces: Sequence[Layer]) -> np.dtype[Any]:
+    if not pieces[0].categorical:
+        return np.dtype(np.float32)
+    return np.result_type(*(piece.raw.dtype for piece in pieces))
+
+
+def read_layer(pieces: Sequence[Layer], grid: GeoBox) -> NDArray[Any]:
+    """Read a static layer (y, x) from the files that make it up; where they overlap the first with data wins.
+
+    Measurements are float32 with NaN. Of classes each file has its own number for no data; that of the first
+    is kept.
+    """
+    if not pieces[0].categorical:
+        return read_mosaic(pieces, grid)
+    result = np.full(grid.shape, _missing(pieces[0]), _type_of(pieces))
     holes = np.ones(grid.shape, bool)
     for piece in pieces:
         values = read_categories(piece, grid, _missing(piece))
@@ -134,7 +142,3 @@ def _categories(pieces: Sequence[Layer], dtype: np.dtype[Any], _: int, grid: Geo
 def _missing(layer: Layer) -> float:
     """Give the number for no data, if the classes can have it, else 0."""
     return next((number for number in layer.decoding.nodata if fits(number, layer.raw.dtype)), 0)
-
-
-def _measurement(pieces: Sequence[Layer], _: int, grid: GeoBox) -> NDArray[np.float32]:
-    return read_mosaic(pieces, grid)

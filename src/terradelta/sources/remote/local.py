@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from terradelta.sources.folder import Plan, scan
 from terradelta.sources.gathering import meet
 from terradelta.sources.layers import Layer
-from terradelta.sources.planned import PlannedAcquisition
-from terradelta.sources.reading import read_categories, read_mosaic
+from terradelta.sources.planned import PlannedAcquisition, read_bands, read_clear
 from terradelta.sources.remote.offers import Findings, Images, LayerOffer, Offer, Query
 from terradelta.sources.sidecar import SidecarLike
+from terradelta.sources.statics import by_name, read_layer
 
 __all__ = ["FolderSource"]
 
@@ -65,7 +66,7 @@ class FolderSource:
         near = [layer for layer in plan.static if meet(query.grid, layer.grid)]
         return Findings(
             offers=tuple(self._offer(one, query) for one in chosen),
-            layers=tuple(self._layer(layer) for layer in near) if "static" in kinds else (),
+            layers=tuple(map(self._layer, by_name(near).values())) if "static" in kinds else (),
             weather=plan.weather,
             notes=plan.warnings + plan.failures + _left_out(plan, len(chosen)),
         )
@@ -83,10 +84,12 @@ class FolderSource:
             estimated=planned.estimated, facts={"files": ", ".join(planned.files)},
         )  # fmt: skip
 
-    def _layer(self, layer: Layer) -> LayerOffer:
+    def _layer(self, pieces: Sequence[Layer]) -> LayerOffer:
+        name = pieces[0].band
         return LayerOffer(
-            key=f"{self.name}/static/{layer.band}", source=self.name, product="static", name=layer.band,
-            categorical=layer.categorical, read=_LayerReader(layer), facts={"files": layer.name},
+            key=f"{self.name}/static/{name}", source=self.name, product="static", name=name,
+            categorical=pieces[0].categorical, read=partial(read_layer, pieces),
+            facts={"files": ", ".join(piece.name for piece in pieces)},
         )  # fmt: skip
 
 
@@ -115,22 +118,7 @@ class _Reader:
     mask: tuple[Layer, ...]
 
     def __call__(self, grid: GeoBox) -> Images:
-        values = np.stack([read_mosaic(frames, grid) for frames in self.frames])
+        values = read_bands(self.frames, grid)
         if not self.mask:
             return Images(values)
-        clear = np.isfinite(values).all(axis=0)
-        seen = [np.isin(read_categories(layer, grid), layer.clear_values) for layer in self.mask]
-        return Images(values, clear & np.logical_or.reduce(seen))
-
-
-@dataclass(frozen=True)
-class _LayerReader:
-    """Reads the values of one layer on a grid."""
-
-    layer: Layer
-
-    def __call__(self, grid: GeoBox) -> NDArray[np.generic]:
-        if self.layer.categorical:
-            nodata = self.layer.decoding.nodata
-            return read_categories(self.layer, grid, nodata[0] if nodata else 0)
-        return read_mosaic([self.layer], grid)
+        return Images(values, np.isfinite(values).all(axis=0) & read_clear(self.mask, grid))
